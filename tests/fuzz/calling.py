@@ -98,7 +98,7 @@ def _pairs(trailing: Any) -> list[tuple[str, bytes]]:
 async def _converse(running: Any, call: Call, replies: list[bytes]) -> bool:
     """Write the messages, and read what is read of the replies. Returns whether the caller went before the end."""
     if call.rpc.takes_stream:
-        with contextlib.suppress(*_ENDED):
+        with contextlib.suppress(*_ENDED, TimeoutError):
             await asyncio.wait_for(_write(running, call), A_MOMENT if call.ending is not Ending.CLOSE else None)
     if call.ending is Ending.CLOSE and not call.rpc.name.endswith("/Watch"):
         with contextlib.suppress(*_ENDED):

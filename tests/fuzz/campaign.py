@@ -70,17 +70,23 @@ class Campaign:
                     self._measure()
             self._measure()
         if len(numbers) >= MANY and self.record.growth > MOST_GROWTH:
-            self.record.found(Finding(f"memory grew by {self.record.growth:.1f} MiB after a fifth of the calls"))
+            self._found(Finding(f"memory grew by {self.record.growth:.1f} MiB after a fifth of the calls"))
         for wrong in await ended_well(self._sidecar):
-            self.record.found(Finding(wrong))
+            self._found(Finding(wrong))
         self._look_at_the_log(())
 
     def gone(self, error: Exception) -> None:
         """Note that the sidecar does not do what it always should, and no more calls are made."""
         code = self._sidecar.ended_with
         state = "runs" if code is None else f"ended with exit code {code}"
-        self.record.found(Finding(f"the sidecar {state}, and after {self.record.calls} calls: {error}"))
+        self._found(Finding(f"the sidecar {state}, and after {self.record.calls} calls: {error}"))
         self._look_at_the_log(())
+
+    def _found(self, finding: Finding) -> None:
+        """Keep a finding, and tell at once of the first of its kind."""
+        if self.record.found(finding):
+            for line in finding.lines(self.record.seed):
+                self._tell(line)
 
     def _measure(self) -> None:
         memory = self._sidecar.memory
@@ -115,7 +121,7 @@ class Campaign:
         for each in range(CONNECTIONS):
             random = Random(f"{self.record.seed}/connection/{number}/{each}")
             if not await connect(random, self._sidecar.network):
-                self.record.found(Finding(f"no connection was to be had in round {number}"))
+                self._found(Finding(f"no connection was to be had in round {number}"))
         self.record.connections += CONNECTIONS
 
     def _judge(self, call: Call, answer: Answer) -> None:
@@ -125,7 +131,7 @@ class Campaign:
         if is_of_grpc(answer):
             self.record.of_grpc[f"{answer.code.name} ({answer.message[:40]})"] += 1
         for what in wrong_with(call, answer):
-            self.record.found(Finding(what, call))
+            self._found(Finding(what, call))
         try:
             self.record.reasons.update(each.reason for each in reasons_of(answer.details))
             request = call.rpc.request().FromString(call.messages[0]) if call.messages else call.rpc.request()
@@ -152,12 +158,12 @@ class Campaign:
             refused = again
         for each in differences:
             numbers = f"{refused[0].number}..{refused[-1].number}"
-            self.record.found(Finding(f"refused calls changed something (calls {numbers}): {each[:2_000]}"))
+            self._found(Finding(f"refused calls changed something (calls {numbers}): {each[:2_000]}"))
 
     def _look_at_the_log(self, numbers: Sequence[int]) -> None:
         where = f" (calls {numbers[0]}..{numbers[-1]})" if numbers else ""
         for each in self._sidecar.complaints():
-            self.record.found(Finding(f"logged{where}: {each[:150]} … {each[-900:]}"))
+            self._found(Finding(f"logged{where}: {each[:150]} … {each[-900:]}"))
 
 
 def fuzz(seed: int, numbers: Sequence[int], central: str | None, tell: Tell) -> Record:

@@ -63,9 +63,10 @@ class Record:
         self.statuses[call.rpc.name][answer.code.name] += 1
         self.slowest = max(self.slowest, (answer.seconds, f"{call.rpc.name}, call {call.number}"))
 
-    def found(self, finding: Finding) -> None:
-        """Keep a finding."""
+    def found(self, finding: Finding) -> bool:
+        """Keep a finding. Returns whether it is the first of its kind."""
         self.findings[finding.kind].append(finding)
+        return len(self.findings[finding.kind]) == 1
 
     @property
     def growth(self) -> float:

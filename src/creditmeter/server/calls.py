@@ -14,7 +14,7 @@ import structlog
 
 from creditmeter.server.access.gate import Gate
 from creditmeter.server.counters import Counters
-from creditmeter.server.errors import Context, Problem, abort, problem_of_abort
+from creditmeter.server.errors import Context, Problem, abort, not_implemented, problem_of_abort
 from creditmeter.server.faults import Unusable, lenient, problem_of_fault
 
 _log = structlog.get_logger()
@@ -44,7 +44,7 @@ def _wrap(method: str, handler: Handler, metrics: Counters, gate: Gate) -> Handl
     reads, writes = lenient(handler.request_deserializer), handler.response_serializer
     behavior: Any = handler.unary_unary or handler.stream_stream
     # A coroutine function, unless it is the stub's own that says "not implemented".
-    behavior = behavior if asyncio.iscoroutinefunction(behavior) else _not_implemented(method)
+    behavior = behavior if asyncio.iscoroutinefunction(behavior) else not_implemented(method)
     behavior = _answering(method, _admitting(method, behavior, gate, takes_stream=handler.unary_unary is None))
     counted = _counted(method, behavior, metrics)
     if handler.unary_unary is None:
@@ -129,10 +129,3 @@ async def _while_admitted(method: str, messages: AsyncIterator[Any], context: Co
         rights = gate.rights(context)
         problem = rights if isinstance(rights, Problem) else gate.lacks_scope(method, rights)
         yield message if problem is None else Unusable(problem)
-
-
-def _not_implemented(method: str) -> Behavior:
-    async def call(_request: Any, context: Context) -> Any:
-        await abort(context, Problem(grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED", f"not in this version: {method}"))
-
-    return call

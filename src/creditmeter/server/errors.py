@@ -5,7 +5,7 @@ BadRequest, QuotaFailure or RetryInfo (https://google.aip.dev/193).
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, NoReturn, TypeAlias, TypeVar
@@ -342,3 +342,12 @@ async def allowed(context: Context, outcome: _Outcome | Refusal) -> _Outcome:
     if isinstance(outcome, Refusal):
         await abort(context, problem_of(outcome))
     return outcome
+
+
+def not_implemented(method: str) -> Callable[[Any, Context], Awaitable[NoReturn]]:
+    """What answers a method that this version does not have."""
+
+    async def call(_request: Any, context: Context) -> NoReturn:
+        await abort(context, Problem(grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED", f"not in this version: {method}"))
+
+    return call

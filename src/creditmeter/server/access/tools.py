@@ -3,6 +3,7 @@
 Reflection and channelz are loaded where they are wanted: together they take 1 MB.
 """
 
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 from urllib.parse import unquote
@@ -15,7 +16,7 @@ from creditmeter.server.access.exposure import is_of_this_machine
 from creditmeter.server.access.gate import Gate
 from creditmeter.server.access.requirements import lacking
 from creditmeter.server.config import Reflection
-from creditmeter.server.errors import Context, Problem, abort
+from creditmeter.server.errors import Context, Problem, abort, not_implemented
 from creditmeter.server.faults import Unusable, lenient
 
 _ADMINISTERS = frozenset((Scope.ADMIN,))
@@ -39,11 +40,15 @@ class Tools:
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, _Handler]) -> None:
         """Add a service with these methods."""
-        wrapped = {name: self._wrapped(each) for name, each in handlers.items()}
+        wrapped = {name: self._wrapped(f"/{service}/{name}", each) for name, each in handlers.items()}
         self._server.add_registered_method_handlers(service, wrapped)
 
-    def _wrapped(self, handler: _Handler) -> _Handler:
+    def _wrapped(self, method: str, handler: _Handler) -> _Handler:
         reads, writes = lenient(handler.request_deserializer), handler.response_serializer
+        behavior: Any = handler.unary_unary or handler.unary_stream or handler.stream_stream
+        if not (inspect.iscoroutinefunction(behavior) or inspect.isasyncgenfunction(behavior)):  # the stub's own, which raises
+            behavior = not_implemented(method)
+            return grpc.unary_unary_rpc_method_handler(self._guarded(behavior), reads, writes)
         if handler.request_streaming:
             return grpc.stream_stream_rpc_method_handler(self._guarded_stream(handler.stream_stream), reads, writes)
         if handler.response_streaming:
