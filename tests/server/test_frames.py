@@ -223,6 +223,21 @@ async def test_mutations_of_one_account_keep_their_order_in_parts(services: Serv
     stream.cancel()
 
 
+async def test_frames_of_no_bytes(services: Services) -> None:
+    """Several are under way at once, and each is answered."""
+    loop, wrong = asyncio.get_running_loop(), list[Any]()
+    loop.set_exception_handler(lambda _, what: wrong.append(what))
+    stream = services.metering.Pipeline()
+    for _ in range(20):
+        await stream.write(metering_pb2.PipelineRequest())
+    replies: list[Any] = [await stream.read() for _ in range(20)]
+    assert [len(each.results) for each in replies] == [0] * 20
+    await stream.done_writing()
+    assert await stream.read() is grpc.aio.EOF
+    loop.set_exception_handler(None)
+    assert wrong == []
+
+
 async def test_what_is_no_id_is_not_kept(services: Services) -> None:
     """It may be as long as a message, and ids that were looked at are kept for a while."""
     long = "x" * 100_000

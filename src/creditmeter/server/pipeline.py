@@ -72,7 +72,7 @@ class PipelineStream:
                 problem = frame.problem if isinstance(frame, Unusable) else _unanswerable(frame)
                 if problem is not None:
                     break
-                size = frame.ByteSize() + ANSWER_BYTES * len(frame.mutations)
+                size = frame.ByteSize() + ANSWER_BYTES * max(1, len(frame.mutations))  # no frame is nothing
                 await self._room_for(size)
                 await self._room.take(self, size)
                 task = group.create_task(self._answer(frame))
