@@ -3,6 +3,7 @@
 import asyncio
 
 import grpc
+import pytest
 import structlog
 
 from creditmeter.v1 import metering_pb2
@@ -12,6 +13,16 @@ PIPELINE = "/creditmeter.v1.MeteringService/Pipeline"
 GARBAGE = b"\xff"
 ROUNDS = 200
 """So many that some of them are refused just when they have gone."""
+
+
+async def test_a_deadline_that_has_passed_is_no_fault(services: Services, caplog: pytest.LogCaptureFixture) -> None:
+    """Its caller has left by the time that it is told so."""
+    for number in range(ROUNDS):
+        asked = metering_pb2.ReserveRequest(request_id=f"q{number}", account_id="alice", amount_microcredits=1)
+        calls = [services.metering.Reserve(asked, timeout=0.0005 * each) for each in range(8)]
+        for each in calls:
+            assert await each.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.NOT_FOUND)
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == []
 
 
 async def test_a_refusal_that_nobody_reads_is_no_fault(services: Services) -> None:

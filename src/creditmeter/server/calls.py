@@ -14,7 +14,7 @@ import structlog
 
 from creditmeter.server.access.gate import Gate
 from creditmeter.server.counters import Counters
-from creditmeter.server.errors import Context, Problem, abort, not_implemented, problem_of_abort
+from creditmeter.server.errors import Context, Problem, abort, abort_without_reason, not_implemented, problem_of_abort
 from creditmeter.server.faults import Unusable, lenient, problem_of_fault
 
 _log = structlog.get_logger()
@@ -84,7 +84,8 @@ def _answering(method: str, behavior: Behavior) -> Behavior:
     async def call(request: Any, context: Context) -> Any:
         remaining: float | None = context.time_remaining()  # None without a deadline, whatever the stubs say
         if remaining is not None and remaining <= 0:
-            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline had passed before anything was done")
+            text = "the deadline had passed before anything was done"
+            await abort_without_reason(context, grpc.StatusCode.DEADLINE_EXCEEDED, text)
         try:
             return await behavior(request, context)
         except grpc.aio.AbortError:

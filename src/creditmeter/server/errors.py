@@ -328,10 +328,18 @@ async def abort(context: Context, problem: Problem) -> NoReturn:
     if problem.code is grpc.StatusCode.RESOURCE_EXHAUSTED and problem.retry_after is None:
         trailing.append((PUSHBACK_KEY, DO_NOT_RETRY))
     try:
-        await context.abort(problem.code, problem.message, tuple(trailing))
+        await abort_without_reason(context, problem.code, problem.message, tuple(trailing))
     except grpc.aio.AbortError as error:
         error.problem = problem  # type: ignore[attr-defined]  # gRPC takes no other exception in the place of its own
         raise
+
+
+async def abort_without_reason(
+    context: Context, code: grpc.StatusCode, message: str, trailing: tuple[tuple[str, str | bytes], ...] = ()
+) -> NoReturn:
+    """End a call as gRPC itself would. Raises what `abort` does."""
+    try:
+        await context.abort(code, message, trailing)
     except grpc.aio.InternalError as error:
         raise asyncio.CancelledError from error
     raise AssertionError("abort does not return")
