@@ -151,8 +151,9 @@ class Campaign:
             after = await snapshot(connection)
             self.record.repeated += len(made)
             again = [call for call, answer in made if is_refusal(call, answer)]
-            differences = list(before.differences(after)) if len(again) == len(refused) else differences
-            if len(again) == len(refused) and not differences:
+            is_comparable = len(again) == len(refused)
+            differences = list(before.differences(after)) if is_comparable else []
+            if is_comparable and not differences:
                 self.record.comparisons += 1
                 return
             refused = again

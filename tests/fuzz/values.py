@@ -292,7 +292,7 @@ _Of = Callable[[Random], Any]
 BY_NAME: Mapping[str, _Of] = {
     "time_zone": lambda random: random.choice(ZONES),
     "provider_usage_json": a_report,
-    "document": lambda random: a_card(random, f"v{random.randrange(20)}"),
+    "document": lambda random: a_card(random, f"v{random.randrange(3)}"),
     "paths": lambda random: random.choice(_PATHS),
     "seconds": lambda random: random.choice(SECONDS),
     "nanos": lambda random: random.choice(NANOS),
