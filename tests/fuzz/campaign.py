@@ -57,7 +57,16 @@ class Campaign:
         self._calls = Calls(seed, self._known, callers(access), int(time.time()))
 
     async def run(self, numbers: Sequence[int]) -> None:
-        """Make the calls of these numbers, and look at what they left."""
+        """Make the calls of these numbers, and look at what they left. A sidecar that is gone gets no more calls."""
+        try:
+            await self._run(numbers)
+        except (CreditmeterError, grpc.aio.AioRpcError) as error:
+            code = self._sidecar.ended_with
+            state = "runs" if code is None else f"ended with exit code {code}"
+            self._found(Finding(f"the sidecar {state}, and after {self.record.calls} calls: {error}"))
+        self._look_at_the_log(())
+
+    async def _run(self, numbers: Sequence[int]) -> None:
         await asyncio.to_thread(self._sidecar.start)
         async with AsyncExitStack() as stack:
             ways = await stack.enter_async_context(Ways.to(self._sidecar.socket, self._sidecar.network))
@@ -73,14 +82,6 @@ class Campaign:
             self._found(Finding(f"memory grew by {self.record.growth:.1f} MiB after a fifth of the calls"))
         for wrong in await ended_well(self._sidecar):
             self._found(Finding(wrong))
-        self._look_at_the_log(())
-
-    def gone(self, error: Exception) -> None:
-        """Note that the sidecar does not do what it always should, and no more calls are made."""
-        code = self._sidecar.ended_with
-        state = "runs" if code is None else f"ended with exit code {code}"
-        self._found(Finding(f"the sidecar {state}, and after {self.record.calls} calls: {error}"))
-        self._look_at_the_log(())
 
     def _found(self, finding: Finding) -> None:
         """Keep a finding, and tell at once of the first of its kind."""
@@ -176,8 +177,6 @@ def fuzz(seed: int, numbers: Sequence[int], central: str | None, tell: Tell) -> 
         campaign = Campaign(seed, sidecar, access, tell)
         try:
             asyncio.run(campaign.run(numbers))
-        except (CreditmeterError, grpc.aio.AioRpcError) as error:
-            campaign.gone(error)
         finally:
             sidecar.kill()
         return campaign.record

@@ -1,7 +1,10 @@
 """A share of the campaign, and that it would notice what may not be."""
 
+import asyncio
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,11 +17,12 @@ from creditmeter.v1 import metering_pb2
 from tests.credentials import AccessFile
 from tests.fuzz.calling import Answer
 from tests.fuzz.calls import Call, Caller, Calls, callers
-from tests.fuzz.campaign import fuzz
+from tests.fuzz.campaign import ROUND, Campaign, fuzz
 from tests.fuzz.contract import REASONS, RPCS, stated_codes
 from tests.fuzz.findings import Finding, Record
 from tests.fuzz.judging import is_refusal, wrong_with
 from tests.fuzz.known import PLACES, Known
+from tests.fuzz.process import Sidecar
 from tests.fuzz.snapshots import Of, Snapshot
 from tests.fuzz.valid import LASTING
 
@@ -79,6 +83,22 @@ def test_more_calls_on_postgresql(postgres_url: str) -> None:
 
 UNANSWERED = {"Health/List", "Channelz/GetChannel", "Channelz/GetSubchannel", "Channelz/GetServer"}
 """RPCs of gRPC's tools that have nothing to answer with here."""
+
+
+@pytest.mark.long
+def test_a_sidecar_that_is_gone() -> None:
+    """Calls that it does not answer any more are findings, and that it ended is one; the campaign comes to its end."""
+    with tempfile.TemporaryDirectory(prefix="cm") as name:
+        access = AccessFile(Path(name) / "access.json")
+        sidecar = Sidecar(Path(name), f"sqlite:///{name}/central.db", access.path)
+        campaign = Campaign(SEED, sidecar, access, lambda line: sidecar.kill() if "calls" in line else None)
+        try:
+            asyncio.run(campaign.run(range(ROUND + 10)))
+        finally:
+            sidecar.kill()
+    text = said(campaign.record)
+    assert "the sidecar ended with exit code -9, and after 260 calls" in text
+    assert "UNAVAILABLE with 0 ErrorInfos" in text
 
 
 def test_a_call_is_made_again_by_its_number() -> None:
