@@ -6,7 +6,7 @@ import grpc
 import pytest
 from grpc._cython import cygrpc
 
-from creditmeter.server.any_path import new_server
+from creditmeter.server.any_path import _unless_gone, new_server
 from creditmeter.v1 import metering_pb2
 from tests.fuzz.wire import an_empty_request
 from tests.server.conftest import Services
@@ -29,6 +29,15 @@ async def test_an_unknown_path(services: Services, path: bytes) -> None:
     await services.create("alice", permanent=1)
     asked = metering_pb2.ReserveRequest(request_id="r", account_id="alice", amount_microcredits=1)
     assert (await services.metering.Reserve(asked)).reservation.held_microcredits == 1
+
+
+async def test_an_answer_that_cannot_be_sent() -> None:
+    """Its caller has gone, which gRPC's core says by an error. It goes no further: it would be logged."""
+
+    async def answering() -> None:
+        raise grpc.aio.InternalError('Failed "execute_batch"')
+
+    await _unless_gone(answering())
 
 
 async def test_a_grpcio_without_its_names(monkeypatch: pytest.MonkeyPatch) -> None:

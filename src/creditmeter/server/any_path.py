@@ -9,7 +9,8 @@ This rests on names of grpcio that are not public. A version without them has it
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -53,9 +54,15 @@ class _Taking(cygrpc.AioServer):  # type: ignore[misc]  # it is compiled, and ha
         while True:
             state = await (self._request_call() if method is None else self._request_registered_call(method))
             answering = cygrpc._handle_rpc(name, resolver, (), state, loop, False)  # noqa: FBT003, SLF001 - as it is there
-            task = loop.create_task(cygrpc._schedule_rpc_coro(answering, state, loop, name))  # noqa: SLF001 - see above
+            task = loop.create_task(cygrpc._schedule_rpc_coro(_unless_gone(answering), state, loop, name))  # noqa: SLF001 - see above
             self._calls.add(task)
             task.add_done_callback(self._calls.discard)
+
+
+async def _unless_gone(answering: Coroutine[Any, Any, None]) -> None:
+    """Answer a call. What cannot be sent has nobody to read it, and is no error."""
+    with contextlib.suppress(grpc.aio.InternalError):
+        await answering
 
 
 class _Server(_server.Server):
