@@ -70,6 +70,14 @@ async def test_before_any_is_published_the_sidecars_own_is_shown(services: Servi
     assert failed.info.reason == "RATE_CARD_NOT_FOUND"
 
 
+@pytest.mark.parametrize("version", ["a\0b", "x" * 65_536, "two words"])
+async def test_a_version_that_no_card_can_have(services: Services, version: str) -> None:
+    """It is refused before the central store is asked: PostgreSQL stores no NUL, and the refusal would be as long."""
+    failed = await failure(services.admin.GetRateCard(admin_pb2.GetRateCardRequest(version=version)))
+    assert failed.info.reason == "INVALID_REQUEST"
+    assert failed.fields == {"version"}
+
+
 async def test_an_own_card_is_not_published_with_changes_under_its_version(services: Services) -> None:
     """Neither by the version of its document nor by that of its charges; as it is it may be published."""
     own = (await services.admin.GetRateCard(admin_pb2.GetRateCardRequest())).rate_card

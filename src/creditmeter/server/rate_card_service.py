@@ -47,8 +47,11 @@ class RateCardService(admin_pb2_grpc.AdminServiceServicer):
 
     async def GetRateCard(self, request: admin_pb2.GetRateCardRequest, context: Context) -> admin_pb2.GetRateCardResponse:
         """A card with its document: the one of this version or, without a version, the one in force on this sidecar."""
-        if request.version:
-            found = await self._publications.find(request.version) or self._keeper.own_if(request.version)
+        fields = Fields(request)
+        named = fields.id_if_set("version", str)
+        await allowed(context, fields.refusal)
+        if named:
+            found = await self._publications.find(named) or self._keeper.own_if(named)
         else:
             version = self._keeper.version_in_force
             found = self._keeper.own_if(version) or await self._publications.find(version)
