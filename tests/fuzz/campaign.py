@@ -38,7 +38,7 @@ COMPARISONS = 3
 """How often a difference must be seen until it counts. The last time nothing that calls left behind goes on."""
 
 MOST_GROWTH = 10.0
-"""MiB more than after a fifth of the calls."""
+"""MiB more in the last fifth of the calls than in the second."""
 
 MANY = 20_000
 """From so many calls on, memory is judged: before, caches fill."""
@@ -79,7 +79,7 @@ class Campaign:
                     self._measure()
             self._measure()
         if len(numbers) >= MANY and self.record.growth > MOST_GROWTH:
-            self._found(Finding(f"memory grew by {self.record.growth:.1f} MiB after a fifth of the calls"))
+            self._found(Finding(f"memory grew by {self.record.growth:.1f} MiB from the second fifth of the calls to the last"))
         for wrong in await ended_well(self._sidecar):
             self._found(Finding(wrong))
 

@@ -96,6 +96,14 @@ async def tend(connection: Connection, number: int) -> None:
                 raise
 
 
+async def give(connection: Connection, account_id: str, amount: int) -> None:
+    """Open an account with credit."""
+    account = admin_pb2.CreateAccountRequest(request_id="open", account=admin_pb2.Account(account_id=account_id))
+    await call(connection.admin.CreateAccount, account)
+    grant = admin_pb2.GrantCreditsRequest(request_id="give", account_id=account_id, amount_microcredits=amount)
+    await call(connection.admin.GrantCredits, grant)
+
+
 async def serves(connection: Connection, account_id: str, request_id: str) -> None:
     """Reserve and commit.
 
