@@ -16,7 +16,6 @@ import os
 import sqlite3
 from pathlib import Path
 
-from creditmeter.central.engine.database import parse_url, shown_address
 from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.central.store import has_sidecars
 from creditmeter.core.ids import SidecarId
@@ -28,6 +27,7 @@ from creditmeter.journal.journal import Journal
 from creditmeter.server.config import SOCKET_NAME, Settings
 from creditmeter.server.exits import DAMAGED, StartupError
 from creditmeter.server.permissions import FILE_MODE
+from creditmeter.server.settings_reference import without_password
 
 IDENTITY_NAME = "sidecar-id"
 
@@ -100,7 +100,7 @@ class DataDirectory:
         try:
             known = await has_sidecars(self._settings.central_url, self._settings.data_dir)
         except CentralUnavailable as error:
-            shown = shown_address(parse_url(self._settings.central_url))
+            shown = without_password(self._settings.central_url)
             raise StartupError(f"the central store {shown} cannot be read: {error}", DAMAGED) from error
         return "the central store in the same directory knows a sidecar" if known else None
 

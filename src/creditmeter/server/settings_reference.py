@@ -53,7 +53,7 @@ def plain_in_use(settings: Settings, name: str) -> Any:
     """The value of a setting in use, for JSON. Durations are in seconds; secrets are masked."""
     value = getattr(settings, name)
     if name == "central":
-        return _without_password(settings.central_url)
+        return without_password(settings.central_url)
     if name == "alert_webhook_url" and value:
         return _host_of(value)
     if name == "data_dir":
@@ -90,7 +90,7 @@ def _without(name: str) -> str:
     return str(word_of(Settings.model_fields[name], "without"))
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
     """The central store's address without its password. An address that cannot be parsed is masked as a whole."""
     from creditmeter.central.engine.database import parse_url, shown_address  # noqa: PLC0415 - slow to load
 
