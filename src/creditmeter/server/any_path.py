@@ -9,7 +9,6 @@ This rests on names of grpcio that are not public. A version without them has it
 """
 
 import asyncio
-import contextlib
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
@@ -60,9 +59,11 @@ class _Taking(cygrpc.AioServer):  # type: ignore[misc]  # it is compiled, and ha
 
 
 async def _unless_gone(answering: Coroutine[Any, Any, None]) -> None:
-    """Answer a call. What cannot be sent has nobody to read it, and is no error."""
-    with contextlib.suppress(grpc.aio.InternalError):
+    """Answer a call. What cannot be sent has nobody to read it: the call ends as one that its caller cancelled."""
+    try:
         await answering
+    except grpc.aio.InternalError as error:
+        raise asyncio.CancelledError from error
 
 
 class _Server(_server.Server):
