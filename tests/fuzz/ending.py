@@ -24,7 +24,7 @@ KEPT_HOLDS = 3
 QUIET_SECONDS = GRACE / SECOND + 1.0
 """So long after the last call nothing that it left changes any more: a metered call whose stream broke has been charged."""
 
-TRIES = 3
+TRIES = 20
 
 
 async def ended_well(sidecar: Sidecar) -> list[str]:

@@ -202,8 +202,8 @@ async def _answered_at_once(one: Frames, decided: list[Decided], *_: Any) -> Any
     return [each.result for each in decided]
 
 
-def _parts_from_the_first(_number: int, since: int, part: type = frames._Part) -> Any:
-    return part(0, since)
+def _parts_from_the_first(_number: int, since: int, turn: Any = None, part: type = frames._Part) -> Any:
+    return part(0, since, turn)
 
 
 def _nothing_noted(reservation: Reservation, _progress: Any) -> Change:

@@ -106,7 +106,7 @@ async def _by_name(client: Connection, name: str) -> admin_pb2.RateCard:
     try:
         return await published_card(client, name)
     except CreditmeterError as error:
-        if error.reason != "RATE_CARD_NOT_FOUND":
+        if error.reason not in ("RATE_CARD_NOT_FOUND", "INVALID_REQUEST"):  # invalid: it is a version that no card can have
             raise
         raise CommandFailed(f"there is neither a file nor a published rate card {name}") from error
 
