@@ -381,7 +381,8 @@ async def test_what_is_under_way_on_a_stream_is_bounded(services: Services, size
     seen = -1
     while seen != read or not stream._under_way:
         seen = read
-        await asyncio.sleep(0.01)  # many turns of the loop
+        for _ in range(100):  # turns of the loop: a frame is read in a few
+            await asyncio.sleep(0)
     assert (read, len(stream._under_way)) == (most + 1, most)
     unread.is_reading.set()
     assert await answering is None

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import ssl
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -247,7 +247,17 @@ async def serial(address: str, authority: Authority) -> str:
     return str(found)
 
 
-async def test_a_token_that_is_revoked_ends_its_streams(migrated_dir: Path, clock: ManualClock) -> None:
+@pytest.mark.parametrize(
+    ("take", "code"),
+    [
+        (lambda access: access.revoke("worker"), grpc.StatusCode.UNAUTHENTICATED),
+        (lambda access: access.narrow("worker", Scope.READ), grpc.StatusCode.PERMISSION_DENIED),
+    ],
+    ids=["revoked", "narrowed"],
+)
+async def test_a_token_that_loses_its_right_ends_its_streams(
+    migrated_dir: Path, clock: ManualClock, take: Callable[[AccessFile], None], code: grpc.StatusCode
+) -> None:
     """With their next message, once the file was looked at again."""
     access = AccessFile(migrated_dir / "access.json")
     shown = access.give("worker", Scope.METER)
@@ -258,27 +268,10 @@ async def test_a_token_that_is_revoked_ends_its_streams(migrated_dir: Path, cloc
         stream: Any = metering_pb2_grpc.MeteringServiceStub(channel).Pipeline(metadata=shown)
         await stream.write(metering_pb2.PipelineRequest(frame_id=1))
         assert (await stream.read()).frame_id == 1
-        access.revoke("worker")
+        take(access)
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             await _ask_on(stream)
-        assert await stream.code() is grpc.StatusCode.UNAUTHENTICATED
-
-
-async def test_a_token_that_loses_its_scope_ends_its_streams(migrated_dir: Path, clock: ManualClock) -> None:
-    """As a revoked one does."""
-    access = AccessFile(migrated_dir / "access.json")
-    shown = access.give("worker", Scope.METER)
-    async with (
-        program_with(migrated_dir, clock, access_file=str(access.path)) as program,
-        grpc.aio.insecure_channel(program.addresses[0]) as channel,
-    ):
-        stream: Any = metering_pb2_grpc.MeteringServiceStub(channel).Pipeline(metadata=shown)
-        await stream.write(metering_pb2.PipelineRequest(frame_id=1))
-        assert (await stream.read()).frame_id == 1
-        access.narrow("worker", Scope.READ)
-        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            await _ask_on(stream)
-        assert await stream.code() is grpc.StatusCode.PERMISSION_DENIED
+        assert await stream.code() is code
 
 
 async def _ask_on(stream: Any) -> None:
