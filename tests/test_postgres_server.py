@@ -85,29 +85,6 @@ async def test_committed_rows_survive_a_kill(server: PostgresServer) -> None:
     assert await read(url) == 9
 
 
-async def test_a_database_is_emptied(server: PostgresServer) -> None:
-    """Of few rows and of many, also while somebody still writes, after a restart and after a kill; then it may be copied."""
-    url = server.create_database()
-    for rows, end in ((1, server.restart), (50_000, server.kill), (0, server.kill)):
-        server.start()
-        writer = await asyncpg.connect(url)
-        await writer.execute("CREATE TABLE IF NOT EXISTS kept (value bigint)")
-        await writer.execute("INSERT INTO kept SELECT generate_series(1, $1::int)", rows)
-        await writer.execute("BEGIN; INSERT INTO kept VALUES (0)")
-        try:
-            server.empty_database(url)
-        finally:
-            writer.terminate()
-        reader = await asyncpg.connect(url)
-        left = await reader.fetchval("SELECT count(*) FROM kept")
-        await reader.close()
-        assert left == 0
-        end()
-    server.start()
-    server.empty_database(url)
-    server.create_database(like=url)
-
-
 async def test_a_dropped_database_is_gone(server: PostgresServer) -> None:
     """Dropping disconnects those who still use it."""
     url = server.create_database()
