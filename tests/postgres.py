@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -38,50 +38,17 @@ class PostgresUnavailableError(Exception):
     """No PostgreSQL server can be had on this machine; the message says why."""
 
 
-# A table that is truncated gets new files, and so do its indexes: where a few rows were written, they are deleted in less time.
-# The lock waits for sessions that are being ended.
+# Each table that is truncated gets new files, its indexes too: those in which nothing was written since are left out.
 _EMPTY = """
-DO $$ DECLARE used record; BEGIN
+DO $$ DECLARE used text; BEGIN
     PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid();
-    FOR used IN SELECT oid::regclass AS name, pg_relation_size(oid) > 65536 AS is_large FROM pg_class
-        WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version'
-            AND pg_relation_size(oid) > 0
-    LOOP
-        EXECUTE format('LOCK %s', used.name);
-        EXECUTE format(CASE WHEN used.is_large THEN 'TRUNCATE %s' ELSE 'DELETE FROM %s' END, used.name);
-    END LOOP;
-END $$;
+    SELECT string_agg(oid::regclass::text, ', ') INTO used FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version'
+        AND pg_relation_size(oid) > 0;
+    IF used IS NOT NULL THEN EXECUTE 'TRUNCATE ' || used; END IF;
+END $$
 """
-
-
-class _Session:
-    """A connection to one database, kept by psql: to connect takes longer than most statements."""
-
-    def __init__(self, command: Sequence[str], surroundings: Mapping[str, Any]) -> None:
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **surroundings
-        )
-
-    def run(self, statement: str) -> str | None:
-        """Run a statement. Returns what is wrong, if it failed or the server has gone; then the session is over."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(f"{statement}\\echo done\n")
-            self._process.stdin.flush()
-        said = ""
-        for line in self._process.stdout:
-            if line == "done\n":
-                return None
-            said += line
-        self.close()
-        return said or "psql ended"
-
-    def close(self) -> None:
-        """Disconnect."""
-        with contextlib.suppress(BrokenPipeError):
-            self._process.communicate(timeout=COMMAND_SECONDS)
 
 
 class PostgresServer:
@@ -98,7 +65,6 @@ class PostgresServer:
         self.port = free_port()
         self.directory = Path(tempfile.mkdtemp(prefix="creditmeter-postgres-"))
         self._databases_created = 0
-        self._sessions: dict[str, _Session] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._last_process_gone = -1  # a pipe that every process of the server holds open: it ends when all have
         try:
@@ -184,8 +150,6 @@ class PostgresServer:
 
     def remove(self) -> None:
         """Stop the server and delete its directory."""
-        for name in tuple(self._sessions):
-            self._leave(name)
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -197,7 +161,6 @@ class PostgresServer:
         self._databases_created += 1
         name = name or f"test_{self._databases_created}"
         template = "template1" if like is None else like.rpartition("/")[2]
-        self._leave(template)
         self._run("createdb", *self._address, "-T", template, "-O", owner, name)
         return f"postgresql://postgres@{self.host}:{self.port}/{name}"
 
@@ -207,26 +170,7 @@ class PostgresServer:
 
     def empty_database(self, url: str) -> None:
         """Delete all that is in a database but its schema, and disconnect whoever still uses it."""
-        name = url.rpartition("/")[2]
-        session = self._sessions.pop(name, None)
-        if session is None or session.run(_EMPTY) is not None:  # the first one, or the server was stopped since
-            session = self._session(name)
-            problem = session.run(_EMPTY)
-            if problem is not None:
-                raise PostgresUnavailableError(f"{name} cannot be emptied: {problem}")
-        self._sessions[name] = session
-
-    def _session(self, name: str) -> _Session:
-        command = [str(self._binaries / "psql"), *self._address, "-q", "-X", "-v", "ON_ERROR_STOP=1", name]
-        surroundings = self._clients_surroundings
-        limit = {"PGOPTIONS": f"-c statement_timeout={COMMAND_SECONDS}s"}
-        return _Session(command, surroundings | {"env": surroundings["env"] | limit})
-
-    def _leave(self, name: str) -> None:
-        """Disconnect this process's own session from a database."""
-        session = self._sessions.pop(name, None)
-        if session is not None:
-            session.close()
+        self._run("psql", *self._address, "-q", "-v", "ON_ERROR_STOP=1", "-c", _EMPTY, url.rpartition("/")[2])
 
     @property
     def _cluster(self) -> Path:
