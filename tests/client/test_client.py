@@ -139,6 +139,19 @@ async def test_a_charge_whose_sidecar_does_not_answer(meter: Client, proxy: Prox
         await asyncio.wait_for(meter.settled(charge.charge_id, timeout=0.3), 2)
 
 
+async def test_a_timer_that_is_early(meter: Client, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The timers of some event loops are early by up to a millisecond. The time is over then: nobody is asked again."""
+    charge = await meter.charge(ACCOUNT, amount_microcredits=CREDIT)
+    proxy.next("GetCharge", Treatment.KEEP_REQUEST)
+    wait_for = asyncio.wait_for
+    async with asyncio.timeout(5):
+        with monkeypatch.context() as patched:
+            patched.setattr(asyncio, "wait_for", lambda asking, seconds: wait_for(asking, seconds / 2))
+            with pytest.raises(NotSettled, match=r"not posted within 0\.1 s"):
+                await meter.settled(charge.charge_id, timeout=0.1)
+    assert proxy.calls.count("GetCharge") <= 1
+
+
 async def test_a_charge_that_is_not_settled_in_time(data_dir: Path, migrated_file: Path) -> None:
     """The error says so. It counts all the same, and who has more time gets it."""
     shutil.copyfile(migrated_file, data_dir / "central.db")

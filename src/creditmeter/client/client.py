@@ -1,7 +1,6 @@
 """The client for workers: it holds credit around a call, charges what the call used, and reads what an account has."""
 
 import asyncio
-import contextlib
 import os
 import threading
 import time
@@ -218,18 +217,22 @@ class Client:
             ChargeNotFound: there is no such charge.
             CreditmeterError: the sidecar refused otherwise, or did not answer.
         """
-        give_up_at = time.monotonic() + timeout
+        give_up_at, left = time.monotonic() + timeout, max(0.0, timeout)
         while True:
-            session, left = self._session(), max(0.0, give_up_at - time.monotonic())
+            session = self._session()
             request = metering_pb2.GetChargeRequest(charge_id=charge_id, wait=duration(min(left, _LONGEST_WAIT)))
             asking = session.read(session.metering.GetCharge, request, replace(self._retry, total=left))
-            with contextlib.suppress(asyncio.TimeoutError):
+            try:
                 charge = (await asyncio.wait_for(asking, left or self._retry.attempt)).charge
-                if charge.HasField("posted_at"):
-                    return decoded(Charge, charge)
-            if time.monotonic() >= give_up_at:
-                message = f"{charge_id} was not posted within {timeout:g} s"
-                raise NotSettled(Problem("DEADLINE_EXCEEDED", "NOT_SETTLED", message))
+            except asyncio.TimeoutError:
+                break
+            if charge.HasField("posted_at"):
+                return decoded(Charge, charge)
+            left = give_up_at - time.monotonic()
+            if left <= 0:
+                break
+        message = f"{charge_id} was not posted within {timeout:g} s"
+        raise NotSettled(Problem("DEADLINE_EXCEEDED", "NOT_SETTLED", message))
 
     async def history(  # noqa: PLR0913 - a history has so many filters
         self,
