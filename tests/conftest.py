@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from creditmeter.server import app
@@ -50,6 +51,13 @@ settings.register_profile("ci", deadline=None, max_examples=EXAMPLES, derandomiz
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
 
 MISSING = "MISSING ON THIS MACHINE: "
+
+
+@pytest.fixture(autouse=True)
+def log_of_all_tests() -> Iterator[None]:
+    """A program that sets up the log runs in a process of its own: the tests after it would not see what is logged."""
+    yield
+    assert not structlog.get_config()["cache_logger_on_first_use"], "this test set up the log of all tests: use run_forked"
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,6 @@ NEEDED = (
     "httpx2",
     "msgspec",
     "prometheus_client",
-    "pydantic",
     "rich",
     "sqlalchemy",
     "structlog",

@@ -20,6 +20,7 @@ USELESS = (
     "genai_prices",  # the list of the installed release is shipped compiled
     "httpx2",  # there is no webhook
     "prometheus_client",  # there is no page of metrics
+    "pydantic",  # genai_prices alone needs it
     "pygments",
     "rich.console",  # structlog takes it if it is there
     "sqlalchemy.ext.asyncio",
@@ -71,7 +72,18 @@ def test_a_sidecar_looks_for_garbage_once_it_is_ready(tmp_path: Path) -> None:
 
 def loaded_by_a_sidecar(data_dir: Path, central_url: str) -> set[str]:
     """The modules that a sidecar has loaded between its start and its end."""
-    options = ("serve", "--data-dir", str(data_dir), "--central", central_url, "--listen", "127.0.0.1:0")
+    (config := data_dir / "creditmeter.toml").write_text('lease_ttl = "5m"\n')
+    options = (
+        "serve",
+        "--data-dir",
+        str(data_dir),
+        "--central",
+        central_url,
+        "--listen",
+        "127.0.0.1:0",
+        "--config",
+        str(config),
+    )
     command = [COMMAND[0], "-X", "importtime", *COMMAND[1:], *options]
     with (data_dir / "loaded.txt").open("w") as loaded:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=loaded, text=True, env=environment())

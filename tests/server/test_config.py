@@ -63,7 +63,7 @@ def test_lists_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings.load(None, listen=["a:1,b:2", "c:3"]).listen == ("a:1", "b:2", "c:3")
 
 
-DURATIONS = [name for name, field in Settings.model_fields.items() if isinstance(field.default, float)]
+DURATIONS = [name for name, field in Settings.known().items() if isinstance(field.default, float)]
 
 
 @pytest.mark.parametrize("name", DURATIONS)
@@ -112,7 +112,7 @@ WRONG = {
 } | dict.fromkeys(DURATIONS, "soon")
 
 
-@pytest.mark.parametrize("name", Settings.model_fields)
+@pytest.mark.parametrize("name", Settings.known())
 def test_a_wrong_value_names_the_setting_and_its_source(monkeypatch: pytest.MonkeyPatch, file: Path, name: str) -> None:
     """And says what to write: for text of the wrong form, and for what is no text at all."""
     variable = f"CREDITMETER_{name.upper()}"
@@ -133,7 +133,7 @@ def test_whatever_takes_any_text_is_known() -> None:
     """What can be checked is checked."""
     free = {"data_dir", "central", "rate_card", "alert_webhook_secret_file", "access_file"}
     free |= {"tls_cert", "tls_key", "tls_client_ca"}
-    assert set(Settings.model_fields) - set(WRONG) == free
+    assert set(Settings.known()) - set(WRONG) == free
 
 
 @pytest.mark.parametrize("value", ["4294967295", "99999999999", "9" * 5_000, "-1", "٣"])
@@ -168,6 +168,29 @@ def test_a_count_is_no_flag(file: Path) -> None:
     assert "write a whole" in problems(file)[0]
     file.write_text("settlement_batch = 1.5\n")
     assert "write a whole number from 1 to 1000" in problems(file)[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"), [(("true", "YES", "on", "1", "t", "y"), True), (("false", "No", "off", "0", "f", "n"), False)]
+)
+def test_words_for_a_flag(monkeypatch: pytest.MonkeyPatch, file: Path, words: tuple[str, ...], meant: bool) -> None:
+    """In the environment, which has text alone; a file has TOML's own words as well."""
+    for word in words:
+        monkeypatch.setenv("CREDITMETER_INSECURE", word)
+        assert Settings.load().insecure is meant
+    monkeypatch.delenv("CREDITMETER_INSECURE")
+    for written in (str(meant).lower(), str(int(meant))):
+        file.write_text(f"insecure = {written}\n")
+        assert Settings.load(file).insecure is meant
+    for wrong in ("2", "[]", '"2"'):
+        file.write_text(f"insecure = {wrong}\n")
+        assert problems(file)[0].endswith("write true or false")
+
+
+def test_counts_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spaces around them say nothing."""
+    monkeypatch.setenv("CREDITMETER_SETTLEMENT_BATCH", " 12 ")
+    assert Settings.load().settlement_batch == 12
 
 
 def test_all_problems_at_once(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:

@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import urllib.request
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from functools import partialmethod
 from pathlib import Path
 from socketserver import BaseServer
@@ -370,4 +371,4 @@ def test_what_no_webhook_can_have_is_refused_and_not_shown(
 def test_settings_do_not_show_the_secret() -> None:
     """However they are printed."""
     settings = Settings.load(None, alert_webhook_url=URL, alert_webhook_secret=SECRET)
-    assert SECRET[6:] not in f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()}"
+    assert SECRET[6:] not in f"{settings} {settings!r} {asdict(settings)}"

@@ -5,6 +5,8 @@ from functools import cache
 import typer.main
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from creditmeter.cli.typed_text import take_as_typed
+
 
 @cache
 def command_of(app: typer.Typer) -> TyperGroup:
@@ -27,6 +29,7 @@ def _tidy(command: TyperCommand | TyperGroup) -> None:
     with typer.Context(command) as context:
         parameters = command.get_params(context)
     for each in parameters:
+        take_as_typed(each)
         if isinstance(each, TyperArgument):
             each.display_type_rich = lambda ctx: None  # type: ignore[method-assign]  # noqa: ARG005 - called by its name
         elif isinstance(each, TyperOption):

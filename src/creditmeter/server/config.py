@@ -6,12 +6,12 @@ They are read once, at start, into a frozen object. The model `Settings` defines
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from enum import Enum
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Self
-
-from pydantic import BaseModel, ConfigDict, PrivateAttr, SecretStr, ValidationError
-from pydantic_core import ErrorDetails
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Self
 
 from creditmeter.core.access import Scope
 from creditmeter.journal.durability import Durability
@@ -20,18 +20,19 @@ from creditmeter.server.setting_sources import Given
 from creditmeter.server.setting_values import (
     Count,
     Duration,
+    Flag,
     Group,
     Listeners,
     Mode,
     PageAddress,
     PlanName,
     Scopes,
-    accepted_by,
+    Secret,
+    Setting,
     checked_by,
     is_address,
     place_of,
     setting,
-    word_of,
 )
 from creditmeter.sidecar.alerts.standard_webhooks import LONGEST_TIMEOUT_SECONDS, WebhookMisconfigured, check_url, read_secret
 
@@ -76,10 +77,9 @@ class ConfigError(Exception):
         self.problems = problems
 
 
-class Settings(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class Settings:
     """How a sidecar runs. Amounts of time are in seconds."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     listen: Listeners = setting(
         (DEFAULT_LISTEN,),
@@ -87,7 +87,7 @@ class Settings(BaseModel):
         "Addresses to listen on, separated by commas: host:port (port 0: any free one) or unix:/path. The socket"
         " creditmeter.sock in the data directory comes beside them.",
     )
-    insecure: bool = setting(
+    insecure: Flag = setting(
         default=False,
         metavar="",
         meaning="Listen on addresses that others can reach although there is no TLS, or nothing tells who calls.",
@@ -113,7 +113,7 @@ class Settings(BaseModel):
         "DIR",
         "Where the journal is, and with it what is not settled yet: it must outlive the process.",
     )
-    new_identity: bool = setting(
+    new_identity: Flag = setting(
         default=False,
         metavar="",
         meaning="Start as a new sidecar where the journal of an earlier one is missing: what that had not settled is lost.",
@@ -135,7 +135,7 @@ class Settings(BaseModel):
     rate_card: Path | None = setting(
         None, "FILE", "A TOML price list, in force until a published one takes effect.", without="the package's own"
     )
-    enable_admin: bool = setting(
+    enable_admin: Flag = setting(
         default=False,
         metavar="",
         meaning="Offer AdminService, which gives credit: to those who may connect to the Unix sockets, and over TCP to a token"
@@ -194,7 +194,7 @@ class Settings(BaseModel):
     reflection: Reflection = setting(
         Reflection.LOCAL, "WHERE", "Where callers may list the RPCs: local (this machine and Unix sockets), on or off."
     )
-    channelz: bool = setting(
+    channelz: Flag = setting(
         default=False, metavar="", meaning="Show the open connections by gRPC's channelz, to callers of the scope admin."
     )
     metrics_listen: PageAddress | None = setting(
@@ -206,7 +206,7 @@ class Settings(BaseModel):
         "Where alerts of low credit are sent: https://…, or http://… within a network of your own.",
         private=True,
     )
-    alert_webhook_secret: Annotated[SecretStr, checked_by(read_secret)] | None = setting(
+    alert_webhook_secret: Annotated[Secret, checked_by(read_secret)] | None = setting(
         None,
         "SECRET",
         "What alerts are signed by: whsec_ and 24 to 64 random bytes in Base64. Everybody on the machine can read a command"
@@ -217,14 +217,20 @@ class Settings(BaseModel):
     alert_webhook_timeout: Duration = setting(
         10.0, "TIME", "How long the receiver of alerts may take to answer.", ge=0.1, le=LONGEST_TIMEOUT_SECONDS
     )
-    alert_webhook_private: bool = setting(
+    alert_webhook_private: Flag = setting(
         default=False,
         metavar="",
         meaning="Let alerts go to addresses that are not public: loopback or a private network.",
     )
     log_level: LogLevel = setting(LogLevel.INFO, "LEVEL", "The least that is logged on stderr, in lines of JSON.")
 
-    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+    _origins: ClassVar[Mapping[str, str]] = MappingProxyType({})
+
+    @classmethod
+    @cache
+    def known(cls) -> Mapping[str, Setting]:
+        """All settings, by their names."""
+        return MappingProxyType({each.name: Setting.of(each) for each in fields(cls)})
 
     @classmethod
     def load(cls, config_file: Path | None = None, **overrides: Any) -> Self:
@@ -234,34 +240,33 @@ class Settings(BaseModel):
         Raises:
             ConfigError: the file cannot be read, or a setting is unknown or has a value that cannot be used.
         """
-        environment = dict(os.environ)
-        problems = sources.unknown_variables(environment, cls.model_fields)
+        environment, known = dict(os.environ), cls.known()
+        problems = sources.unknown_variables(environment, known)
         written: dict[str, Given] = {}
         path = config_file or environment.get(sources.CONFIG_VARIABLE)
         try:
             written = sources.from_file(Path(path)) if path else {}
         except ValueError as error:
             problems.append(str(error))
-        problems += sources.unknown_keys(written, cls.model_fields)
-        given = {name: each for name, each in written.items() if name in cls.model_fields}
-        given |= sources.from_environment(environment, cls.model_fields) | sources.from_options(overrides)
+        problems += sources.unknown_keys(written, known)
+        given = {**written, **sources.from_environment(environment, known), **sources.from_options(overrides)}
         return cls._made(given, problems)
 
     @classmethod
     def _made(cls, given: Mapping[str, Given], problems: list[str]) -> Self:
         """The settings, unless there are problems already, or a value cannot be used."""
-        unwritten = [name for name, each in given.items() if not _is_writable(each.value)]
-        problems += [_problem(name, given[name], _advice(cls, name)) for name in unwritten]
-        try:
-            made = cls(**{name: each.value for name, each in given.items() if name not in unwritten})
-        except ValidationError as error:
-            details = error.errors(include_url=False)
-            problems += [_complaint(cls, each, given) for each in details]
-        else:
-            made._origins = {name: each.origin for name, each in given.items()}
-            if not problems:
-                return made
-        raise ConfigError(*dict.fromkeys(problems))  # not from the library's error, which would show what was given
+        values: dict[str, Any] = {}
+        of_settings = {name: (each, given[name]) for name, each in cls.known().items() if name in given}
+        for name, (each, found) in of_settings.items():
+            try:
+                values[name] = each.read(found.value)
+            except ValueError as error:
+                problems.append(_problem(name, found.origin, str(error)))
+        if problems:
+            raise ConfigError(*problems)
+        made = cls(**values)
+        object.__setattr__(made, "_origins", {name: found.origin for name, (_, found) in of_settings.items()})
+        return made
 
     def origin(self, name: str) -> str:
         """Where a setting's value came from: `option --listen`, `environment CREDITMETER_LISTEN`, `file PATH` or `default`."""
@@ -269,7 +274,7 @@ class Settings(BaseModel):
 
     def problem(self, name: str, text: str) -> str:
         """A complaint about a setting that was found when it was used."""
-        return f"{name} ({self.origin(name)}): {text}"
+        return _problem(name, self.origin(name), text)
 
     def webhook_key(self) -> bytes:
         """The key in the webhook's secret.
@@ -282,7 +287,7 @@ class Settings(BaseModel):
             which = "either alert_webhook_secret or alert_webhook_secret_file"
             raise ConfigError(self.problem("alert_webhook_url", f"it needs a secret to sign by: set {which}"))
         try:
-            return read_secret(secret.get_secret_value() if secret else _text_of(path or Path()))
+            return read_secret(secret.text if secret else _text_of(path or Path()))
         except (WebhookMisconfigured, ValueError) as error:
             text = str(error) if isinstance(error, ValueError) else f"the file {path} has no secret: {error}"
             raise ConfigError(self.problem("alert_webhook_secret_file", text)) from error
@@ -328,25 +333,5 @@ def _text_of(path: Path) -> str:
         raise ValueError(f"the file {path} has no secret: it is no plain text") from None
 
 
-def _is_writable(value: object) -> bool:
-    """Whether a text, or each text of a list, is not empty and printable. No path, name or address is otherwise."""
-    if isinstance(value, list | tuple):
-        return all(map(_is_writable, value))
-    return not isinstance(value, str) or (bool(value) and value.isprintable())
-
-
-def _complaint(model: type[Settings], error: ErrorDetails, given: Mapping[str, Given]) -> str:
-    """The complaint about a value: the message of our own check or, for pydantic's checks, what to write instead."""
-    name = str(error["loc"][0])
-    if error["type"] == "value_error":
-        return _problem(name, given[name], str(error["ctx"]["error"]))
-    shown = "" if word_of(model.model_fields[name], "private") else f"{given[name].value!r} cannot be used: "
-    return _problem(name, given[name], shown + _advice(model, name))
-
-
-def _advice(model: type[Settings], name: str) -> str:
-    return f"write {accepted_by(model.model_fields[name])}"
-
-
-def _problem(name: str, given: Given, text: str) -> str:
-    return f"{name} ({given.origin}): {text}"
+def _problem(name: str, origin: str, text: str) -> str:
+    return f"{name} ({origin}): {text}"

@@ -5,19 +5,21 @@ import math
 import os
 import re
 from collections.abc import Callable
+from dataclasses import Field, dataclass, field
 from enum import Enum
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Self, get_args, get_origin
 
-from annotated_types import Ge, Le
-from pydantic import BeforeValidator, Field, JsonValue
-from pydantic.fields import FieldInfo
+import msgspec
 
 from creditmeter.core.access import Scope
 from creditmeter.core.ids import is_id
 from creditmeter.server.durations import format_seconds, read_seconds
 from creditmeter.sidecar.alerts.standard_webhooks import WebhookMisconfigured
+
+HIDDEN = "********"
+"""What is shown of a secret."""
 
 MAX_PORT = 65_535
 MAX_SOCKET_PATH_BYTES = 107
@@ -29,6 +31,7 @@ _MAX_GROUP = 2**32 - 2
 _PORT = re.compile(r"[0-9]{1,5}")
 _GROUP_NUMBER = re.compile(r"[0-9]+")
 _MODE = re.compile(r"0?[0-7]{3}")
+_FLAGS = dict.fromkeys(("true", "yes", "on", "1", "t", "y"), True) | dict.fromkeys(("false", "no", "off", "0", "f", "n"), False)
 
 
 def is_address(text: str) -> bool:
@@ -73,8 +76,12 @@ def _is_finite(number: float) -> bool:
 def _read_count(value: object) -> object:
     """A whole number. TOML's true and false are none."""
     if isinstance(value, bool):
-        raise ValueError(f"{str(value).lower()} is no number: write a whole one")  # noqa: TRY004 - pydantic reports ValueErrors
-    return value
+        raise ValueError(f"{str(value).lower()} is no number: write a whole one")  # noqa: TRY004 - as all complaints
+    return value.strip() if isinstance(value, str) else value
+
+
+def _read_flag(value: object) -> object:
+    return _FLAGS.get(value.lower(), value) if isinstance(value, str) else value
 
 
 def _read_list(value: object) -> object:
@@ -90,12 +97,15 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",")]
 
 
-def _read_listener(value: object) -> object:
-    if isinstance(value, str) and not is_address(value):
-        raise ValueError(f"{value!r} is no address: use host:port or unix:/path")
-    if isinstance(value, str) and is_too_long(value):
-        raise ValueError(f"{value!r} is longer than the {MAX_SOCKET_PATH_BYTES} bytes of a socket's path: choose a shorter one")
-    return value
+def _read_listeners(value: object) -> object:
+    listeners = _read_list(value)
+    for each in listeners if isinstance(listeners, list) else ():
+        if not is_address(each):
+            raise ValueError(f"{each!r} is no address: use host:port or unix:/path")
+        if is_too_long(each):
+            most = f"the {MAX_SOCKET_PATH_BYTES} bytes of a socket's path"
+            raise ValueError(f"{each!r} is longer than {most}: choose a shorter one")
+    return listeners
 
 
 def _read_page(value: object) -> object:
@@ -128,13 +138,12 @@ def _read_group(value: object) -> object:
 
 def _read_scopes(value: object) -> object:
     """Scopes from text with commas, or from a list of texts. `none` is no scope, and `all` are all of them."""
-    words = _read_list(value)
+    words, known = _read_list(value), [each.value for each in Scope]
     if words in (["none"], ["all"]):
-        return () if words == ["none"] else tuple(Scope)
-    known = {each.value: each for each in Scope}
+        return [] if words == ["none"] else known
     if not isinstance(words, list) or not words or any(each not in known for each in words):
         raise ValueError(f"{value!r} are no scopes: write some of {', '.join(known)} with commas, or all, or none")
-    return tuple(known[each] for each in dict.fromkeys(words))
+    return list(dict.fromkeys(words))
 
 
 def _read_plan(value: object) -> object:
@@ -143,8 +152,8 @@ def _read_plan(value: object) -> object:
     return value
 
 
-def checked_by(check: Callable[[str], object]) -> Any:
-    """A validator for a value that has a secret in it. A complaint never shows the value."""
+def checked_by(check: Callable[[str], object]) -> "Reader":
+    """A reader of a value that has a secret in it. A complaint never shows the value."""
 
     def read(value: object) -> object:
         if isinstance(value, str):
@@ -154,18 +163,49 @@ def checked_by(check: Callable[[str], object]) -> Any:
                 raise ValueError(str(error)) from None
         return value
 
-    return BeforeValidator(read)
+    return Reader(read)
 
 
-Duration = Annotated[float, BeforeValidator(_read_duration)]
-Count = Annotated[int, BeforeValidator(_read_count)]
-Listener = Annotated[str, BeforeValidator(_read_listener)]
-Listeners = Annotated[tuple[Listener, ...], BeforeValidator(_read_list)]
-PageAddress = Annotated[str, BeforeValidator(_read_page)]
-Mode = Annotated[int, Field(ge=0, le=0o777), BeforeValidator(_read_mode)]
-Scopes = Annotated[tuple[Scope, ...], BeforeValidator(_read_scopes)]
-Group = Annotated[str, BeforeValidator(_read_group)]
-PlanName = Annotated[str, BeforeValidator(_read_plan)]
+class Secret:
+    """Text that is shown nowhere, however the object is printed."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return HIDDEN
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How a value as it was written becomes one that its type takes. It raises ValueError with what to write instead."""
+
+    read: Callable[[object], object]
+
+
+Flag = Annotated[bool, Reader(_read_flag)]
+Duration = Annotated[float, Reader(_read_duration)]
+Count = Annotated[int, Reader(_read_count)]
+Listeners = Annotated[tuple[str, ...], Reader(_read_listeners)]
+PageAddress = Annotated[str, Reader(_read_page)]
+Mode = Annotated[int, Reader(_read_mode)]
+Scopes = Annotated[tuple[Scope, ...], Reader(_read_scopes)]
+Group = Annotated[str, Reader(_read_group)]
+PlanName = Annotated[str, Reader(_read_plan)]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What `setting` was told."""
+
+    metavar: str
+    meaning: str
+    without: str
+    is_private: bool
+    ge: float | None
+    le: float | None
 
 
 def setting(
@@ -183,45 +223,80 @@ def setting(
     `metavar` names the value of its option in the help; it is empty for a flag. `without` describes the default of a setting
     that has no default value. A complaint does not show the value of a `private` setting. A number is from `ge` to `le`.
     """
-    words: dict[str, JsonValue] = {"metavar": metavar, "without": without, "private": private}
-    return Field(default, description=meaning, json_schema_extra=words, ge=ge, le=le)
+    return field(default=default, metadata={"words": Words(metavar, meaning, without, private, ge, le)})
 
 
-def word_of(field: FieldInfo, name: str) -> Any:
-    """An argument that was given to `setting`, by name."""
-    assert isinstance(field.json_schema_extra, dict), "every field of the settings is made by setting()"
-    return field.json_schema_extra[name]
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting: its name, the type of its value (None apart), how that is read, its default, and what is said of it."""
+
+    name: str
+    kind: Any
+    reader: Reader | None
+    default: Any
+    words: Words
+
+    @classmethod
+    def of(cls, made: "Field[Any]") -> Self:
+        """The setting that a field of `Settings` is."""
+        kinds = [each for each in get_args(made.type) if each is not NoneType]
+        kind = kinds[0] if NoneType in get_args(made.type) else made.type
+        reader = None
+        if get_origin(kind) is Annotated:
+            kind, reader = get_args(kind)
+        return cls(made.name, kind, reader, made.default, made.metadata["words"])
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it has several values, so that its option may be repeated."""
+        return get_origin(self.kind) is tuple
+
+    @property
+    def accepts(self) -> str:
+        """What may be written for it, in words."""
+        low, high = self.words.ge, self.words.le
+        if self.kind is bool:
+            return "true or false"
+        if self.kind is int and low is not None:
+            return f"a whole number from {low} to {high}"
+        if self.kind is float:
+            assert low is not None, "every duration is bounded"
+            assert high is not None, "every duration is bounded"
+            return f"a length of time from {format_seconds(low)} to {format_seconds(high)}, such as 30s or 1h30m"
+        if isinstance(self.kind, type) and issubclass(self.kind, Enum):
+            return " or ".join(each.value for each in self.kind)
+        return f"{self.words.metavar} as text"
+
+    def read(self, written: object) -> Any:
+        """The value of what was written for it.
+
+        Raises:
+            ValueError: it cannot be used. The message says what to write, and shows no secret.
+        """
+        if not _is_writable(written):
+            raise ValueError(f"write {self.accepts}")
+        plain = written.value if isinstance(written, Enum) else written
+        read = self.reader.read(plain) if self.reader else plain
+        bounds = msgspec.Meta(ge=self.words.ge, le=self.words.le)
+        try:
+            return msgspec.convert(read, Annotated[self.kind, bounds], strict=False, dec_hook=_from_text)
+        except msgspec.ValidationError:
+            shown = "" if self.words.is_private else f"{written!r} cannot be used: "
+            raise ValueError(f"{shown}write {self.accepts}") from None
 
 
-def kind_of(field: FieldInfo) -> Any:
-    """The type of a setting's value, without None."""
-    found = [each for each in get_args(field.annotation) if each is not NoneType]
-    is_optional = len(found) < len(get_args(field.annotation))
-    return found[0] if is_optional else field.annotation
+def _is_writable(value: object) -> bool:
+    """Whether a text, or each text of a list, is not empty and printable. No path, name or address is otherwise."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_writable, value))
+    return not isinstance(value, str) or (bool(value) and value.isprintable())
 
 
-def is_list(field: FieldInfo) -> bool:
-    """Whether a setting has several values, so that its option may be repeated."""
-    kind = kind_of(field)
-    return get_origin(get_args(kind)[0] if get_origin(kind) is Annotated else kind) is tuple
-
-
-def accepted_by(field: FieldInfo) -> str:
-    """What may be written for a setting, in words."""
-    kind = kind_of(field)
-    low = next((each.ge for each in field.metadata if isinstance(each, Ge)), None)
-    high = next((each.le for each in field.metadata if isinstance(each, Le)), None)
-    if kind is bool:
-        return "true or false"
-    if kind is int:
-        return f"a whole number from {low} to {high}"
-    if kind is float:
-        assert isinstance(low, int | float), "every duration is bounded"
-        assert isinstance(high, int | float), "every duration is bounded"
-        return f"a length of time from {format_seconds(low)} to {format_seconds(high)}, such as 30s or 1h30m"
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return " or ".join(each.value for each in kind)
-    return f"{word_of(field, 'metavar')} as text"
+def _from_text(kind: type, value: object) -> object:
+    """A path or a secret, which msgspec does not know."""
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{kind.__name__} is written as text")
+    return kind(value)
 
 
 def as_text(value: object) -> str:

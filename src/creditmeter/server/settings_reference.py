@@ -5,14 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
-
 from creditmeter.central.engine.faults import CentralMisconfigured
 from creditmeter.server.config import Settings
 from creditmeter.server.setting_sources import environment_name, option_name
-from creditmeter.server.setting_values import as_text, is_list, word_of
-
-HIDDEN = "********"
+from creditmeter.server.setting_values import HIDDEN, as_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +26,15 @@ class Described:
 
 def described() -> Iterator[Described]:
     """All settings, in the order in which they are shown."""
-    for name, field in Settings.model_fields.items():
-        assert field.description, "every setting says what it means"
+    for name, each in Settings.known().items():
         yield Described(
             name,
             option_name(name),
             environment_name(name),
-            word_of(field, "metavar"),
-            _shown(name, field.default) or word_of(field, "without"),
-            field.description,
-            is_list=is_list(field),
+            each.words.metavar,
+            _shown(name, each.default) or each.words.without,
+            each.words.meaning,
+            each.is_list,
         )
 
 
@@ -75,19 +70,17 @@ def markdown_table() -> str:
 
 
 def _shown(name: str, value: Any) -> str:
-    if isinstance(value, SecretStr):
-        return HIDDEN
     if _is_mode(name):
         return f"{value:04o}"
     return as_text(value)
 
 
 def _is_mode(name: str) -> bool:
-    return bool(word_of(Settings.model_fields[name], "metavar") == "MODE")
+    return Settings.known()[name].words.metavar == "MODE"
 
 
 def _without(name: str) -> str:
-    return str(word_of(Settings.model_fields[name], "without"))
+    return Settings.known()[name].words.without
 
 
 def without_password(url: str) -> str:

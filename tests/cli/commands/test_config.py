@@ -45,7 +45,7 @@ OTHER = {
     "alert_webhook_secret": "whsec_" + "QUJD" * 11,
     "alert_webhook_secret_file": "other.txt",
     "log_level": "error",
-} | {name: "5s" for name, field in Settings.model_fields.items() if isinstance(field.default, float)}
+} | {name: "5s" for name, field in Settings.known().items() if isinstance(field.default, float)}
 """A value for each setting that is not its default."""
 
 
@@ -53,7 +53,7 @@ def test_every_setting_may_be_typed(cli: CommandLine) -> None:
     """And is known to come from there."""
     typed = [(each.option, OTHER[each.name]) if each.metavar else (each.option,) for each in described()]
     found = cli.read("config", "show", *(part for each in typed for part in each))["settings"]
-    assert [each["setting"] for each in found] == list(Settings.model_fields)
+    assert [each["setting"] for each in found] == list(Settings.known())
     defaults = {each["setting"]: each["value"] for each in cli.read("config", "show")["settings"]}
     for each, described_so in zip(found, described(), strict=True):
         assert each["from"] == f"option {described_so.option}"
@@ -134,12 +134,9 @@ def test_settings_that_cannot_be_used(cli: CommandLine, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("command", [("config", "check"), ("serve",), ("verify",), ("central", "migrate")])
 @pytest.mark.parametrize("address", ODD_ADDRESSES)
-def test_a_wrong_address_of_the_central_store(
-    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: tuple[str, ...], address: str
-) -> None:
+def test_a_wrong_address_of_the_central_store(tmp_path: Path, command: tuple[str, ...], address: str) -> None:
     """Its setting and source are named; nothing of it is shown, for it may have its password anywhere."""
-    monkeypatch.setenv("CREDITMETER_DATA_DIR", str(tmp_path / "data"))
-    ended = cli(*command, "--central", address)
+    ended = run_forked(*command, "--central", address, CREDITMETER_DATA_DIR=str(tmp_path / "data"))
     assert ended.complaint.startswith("creditmeter: central (option --central): this is not the address of a central store")
     assert not [part for part in PARTS if part in ended.complaint]
     assert ended.code == ExitCode.USAGE
