@@ -25,18 +25,17 @@ class _AsTyped:
 
     def coerce(self, value: Any, param: TyperArgument | TyperOption, ctx: Any) -> Any:
         """The value of what was typed; None, or () of several, where nothing was."""
-        described = param.type_descriptor
         if value is None:
             return () if param.multiple or param.nargs == -1 else None
-        if described.annotation is str and isinstance(value, str):
-            return value
-        if described.annotation == list[str] and not isinstance(value, str):
-            return list(value)
-        if described.annotation is Path and isinstance(value, str) and not _is_checked(described.parameter_info):
-            return Path(value)
-        return self._typers_own().coerce(value, param=param, ctx=ctx)
+        found = _as_typed(value, param.type_descriptor)
+        return self._typers_own().coerce(value, param=param, ctx=ctx) if found is None else found
 
 
-def _is_checked(path: Any) -> bool:
-    """Whether more is asked of a path than to be one."""
-    return bool(path.exists or path.resolve_path)
+def _as_typed(value: Any, described: Any) -> Any:
+    """The value, if it may be taken as it is; else None."""
+    kind, checks = described.annotation, described.parameter_info
+    if checks.parser is not None or checks.exists or checks.resolve_path:
+        return None
+    if kind == list[str]:
+        return list(value) if isinstance(value, list | tuple) else None
+    return kind(value) if kind in (str, Path) and isinstance(value, str) else None
