@@ -13,7 +13,7 @@ from tests.cli.processes import environment, run_forked, sidecar_process
 from tests.docs.checkout import newcomers_environment
 from tests.docs.pages import REPOSITORY
 from tests.docs.terminal import Terminal
-from tests.packages import CONSTRAINTS, build_wheel, new_environment, pip
+from tests.packages import build_wheel, new_environment, pip, write_constraints
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -77,7 +77,8 @@ def test_with_the_extra(package_index: None, wheel: Path, tmp_path: Path) -> Non
 
 def install(python: Path, requirement: str) -> None:
     """Install into an environment, at the versions that the tests run with."""
-    done = pip("install", "--quiet", "--constraint", CONSTRAINTS, requirement, python=python)
+    constraints = write_constraints(python.parent)
+    done = pip("install", "--quiet", "--constraint", constraints, requirement, python=python)
     assert done.returncode == 0, done.stderr
 
 
