@@ -1,14 +1,22 @@
 # The environment is made where a compiler's leftovers and pip's cache may lie around, and only the result is kept.
 FROM python:3.11-slim AS build
 WORKDIR /build
-RUN python -m venv /opt/creditmeter
-COPY constraints.txt pyproject.toml LICENSE README.md ./
+COPY scripts/requirements ./scripts/requirements
+RUN python -m venv tools \
+    && tools/bin/pip install --require-hashes --requirement scripts/requirements/image.txt \
+    && python -m venv --without-pip /opt/creditmeter \
+    && tools/bin/pip --python /opt/creditmeter/bin/python install --require-hashes --requirement scripts/requirements/server.txt
+COPY pyproject.toml LICENSE README.md ./
 COPY proto ./proto
 COPY src ./src
-RUN /opt/creditmeter/bin/pip install --no-cache-dir --constraint constraints.txt '.[server]'
+RUN tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
+    && tools/bin/pip --python /opt/creditmeter/bin/python install --no-deps --no-index wheels/*.whl
+COPY scripts/generate-sbom ./scripts/
+RUN PYTHON=tools/bin/python scripts/generate-sbom /opt/creditmeter/bin/python >/opt/creditmeter/sbom.cdx.json
 
 FROM python:3.11-slim
-RUN groupadd --gid 10001 creditmeter \
+RUN pip uninstall --yes pip setuptools wheel \
+    && groupadd --gid 10001 creditmeter \
     && useradd --uid 10001 --gid creditmeter --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin creditmeter \
     && install --directory --owner=creditmeter --group=creditmeter --mode=0750 /data
 COPY --from=build /opt/creditmeter /opt/creditmeter

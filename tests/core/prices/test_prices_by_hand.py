@@ -1,7 +1,7 @@
 """What 100,000 tokens of each class cost at each tier, reported in the words of each provider: worked out by hand.
 
 Which cells there are comes from the price list and the rate card: each class with a rate of its own, at each tier with a price
-or a factor. Prices are those of the price list that `constraints.txt` pins.
+or a factor. Prices are those of the price list that `scripts/requirements` pins.
 """
 
 import json

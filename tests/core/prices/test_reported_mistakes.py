@@ -1,6 +1,6 @@
 """Inputs that meters of this field were publicly reported to charge wrongly, each with its right value and the reason.
 
-Prices are those of the price list that `constraints.txt` pins: where a newer list has others, the values are computed anew.
+Prices are those of the list that `scripts/requirements` pins: where a newer list has others, the values are computed anew.
 """
 
 import json
