@@ -39,6 +39,15 @@ File = Annotated[
         "--access-file", metavar="FILE", help="The access file. Default: the setting access_file.", show_default=False
     ),
 ]
+DailyLimit = Annotated[
+    int | None,
+    typer.Option(
+        parser=read_credits,
+        metavar="CREDITS",
+        help="The most that its calls may cost on a UTC day, at each sidecar. Default: no limit.",
+        show_default=False,
+    ),
+]
 MOST_NAME = 128
 
 
@@ -57,12 +66,7 @@ def create(
     expires_at: Annotated[
         datetime | None, typer.Option(parser=read_moment, metavar="TIME", help="Until when. Default: until it is revoked.")
     ] = None,
-    daily_limit: Annotated[
-        int | None,
-        typer.Option(
-            parser=read_credits, metavar="CREDITS", help="What it may spend each UTC day at each sidecar.", show_default=False
-        ),
-    ] = None,
+    daily_limit: DailyLimit = None,
     certificate: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="No token: a name in the certificate that the caller shows (tls_client_ca)."),
@@ -77,11 +81,7 @@ def create(
     if not 1 <= len(name) <= MOST_NAME or not name.isprintable():
         raise typer.BadParameter(f"a name has 1 to {MOST_NAME} printable characters", param_hint="NAME")
     rights = Rights(name, frozenset(scopes), _accounts(accounts, prefixes))
-    if certificate is not None and not (certificate and certificate.isprintable()):
-        raise typer.BadParameter("it is no name that a certificate has", param_hint="--certificate")
-    made, token = _made(rights, certificate or "", expires_at, daily_limit)
-    if not made.is_valid(made.created_at):
-        raise typer.BadParameter("it is over: name a moment to come", param_hint="--expires-at")
+    made, token = _made(rights, certificate, expires_at, daily_limit)
     _change(access_file, lambda known: Credentials([*known.known, made]))
     if as_json:
         print_json({"id": made.credential_id} | ({"token": token} if token else {}))
@@ -131,15 +131,26 @@ def revoke(
     print_lines(f"{which} is revoked")
 
 
-def _made(rights: Rights, certificate: str, expires_at: datetime | None, daily_limit: int | None) -> tuple[Credential, str]:
+def _made(
+    rights: Rights, certificate: str | None, expires_at: datetime | None, daily_limit: int | None
+) -> tuple[Credential, str]:
     """A new credential and its token, which is empty for a certificate."""
+    if certificate is not None and not (certificate and certificate.isprintable()):
+        raise typer.BadParameter("it is no name that a certificate has", param_hint="--certificate")
     credential_id = new_credential_id(os.urandom(ID_BYTES))
     token = "" if certificate else new_token(credential_id, os.urandom(SECRET_BYTES))
-    digest = digest_of(token) if token else b""
-    expires = None if expires_at is None else from_datetime(expires_at)
-    limit = None if daily_limit is None else Microcredits(daily_limit)
-    made_at = Instant(int(time()) * SECOND)
-    return Credential(credential_id, rights, digest, certificate, expires, made_at, limit), token
+    made = Credential(
+        credential_id,
+        rights,
+        digest_of(token) if token else b"",
+        certificate or "",
+        None if expires_at is None else from_datetime(expires_at),
+        Instant(int(time()) * SECOND),
+        None if daily_limit is None else Microcredits(daily_limit),
+    )
+    if not made.is_valid(made.created_at):
+        raise typer.BadParameter("it is over: name a moment to come", param_hint="--expires-at")
+    return made, token
 
 
 def _path(access_file: Path | None) -> Path:
