@@ -160,18 +160,16 @@ class Meter:
         if isinstance(hold, Refusal):
             return self._unless_seen(request.account_id, request, hold)
 
-        def part_for(budget: Microcredits, at: Moment) -> Hold:
-            part = self._pricing.partial_hold(hold, budget, at.now) or hold
-            return replace(part, max_output_tokens=None) if request.is_metered else part
+        def part_for(budget: Microcredits, at: Moment) -> Hold | None:
+            part = self._pricing.partial_hold(hold, budget, at.now) if is_partial else None
+            return replace(part, max_output_tokens=None) if part is not None and request.is_metered else part
 
         def decide(book: Book, at: Moment, exhausted: bool) -> Change | Short | Refusal:
             name, spender = self._names.reservation(book.account_id), self._books.spender(credential_id, at.now)
-            left = spender.left
-            held = hold if left is None or left >= hold.amount or not is_partial else part_for(left, at)
-            decided = reserve(book, request, held, at, name, self._limits, spender)
-            if isinstance(decided, Short) and exhausted and is_partial:
-                return reserve(book, request, part_for(book.idle(at), at), at, name, self._limits, spender)
-            return decided
+            within_limit = None if spender.left is None or hold.amount <= spender.left else part_for(spender.left, at)
+            decided = reserve(book, request, within_limit or hold, at, name, self._limits, spender)
+            part = part_for(book.idle(at), at) if isinstance(decided, Short) and exhausted else None
+            return decided if part is None else reserve(book, request, part, at, name, self._limits, spender)
 
         wanted = Wanted(request.account_id, request, hold.amount, *self._until(within, wait), partial=is_partial)
         return self._new_work(wanted, decide)
