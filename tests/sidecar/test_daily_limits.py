@@ -129,7 +129,7 @@ async def test_a_damaged_sum_counts_from_the_image_on(bench: Bench, capsys: pyte
     await charge(bench, "c2", 2)
     await bench.crash()
     with sqlite3.connect(bench._directory / "journal.db") as file:
-        file.execute("UPDATE kept_spending SET record = record + 1")
+        file.execute("UPDATE kept_spending SET checksum = checksum + 1")
     file.close()
     await bench.start()
     assert used(bench) == 2

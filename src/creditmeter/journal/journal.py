@@ -33,7 +33,6 @@ from creditmeter.journal.durability import Durability
 from creditmeter.journal.faults import FileMissing, JournalUnusable, StorageUnavailable, damaged
 from creditmeter.journal.groups import MIN_BYTES_BETWEEN_IMAGES, Group, LogEnd, UnpostedCharges, load_identity, write_group
 from creditmeter.journal.index import RecordIndex, Sums
-from creditmeter.journal.kept_spending import KeptSpending
 from creditmeter.journal.keys import hashes_of
 from creditmeter.journal.loading import examining, faults_of_reading, load, load_index
 from creditmeter.journal.quarantine import set_aside, tell
@@ -153,7 +152,7 @@ class Journal:
         self.check()
         self._clock = clock
         self._gathering.identity = self.identity
-        self._gathering.image, self._gathering.spending = live, KeptSpending(spent, self._last_seq)
+        self._gathering.image, self._gathering.spent = live, spent
         self._wake()
 
     def drop(self, before: Instant) -> None:

@@ -33,8 +33,7 @@ def load(
     Raises:
         RowUnreadable: a row is not as it was written, and does not say whose it is, or one is missing.
     """
-    kept = read_kept_spending(connection)
-    spending = Spending(kept.spent)
+    spending = Spending(read_kept_spending(connection))
     unposted.clear()
     with contextlib.suppress(TypeError, ValueError):  # a damaged segment
         index.replace(read_segments(connection, {}))
@@ -43,7 +42,7 @@ def load(
         known = unposted.note(change)
         if seq is not None:
             index.add(seq, change)
-            for each in change.charges if seq > kept.record else ():
+            for each in change.charges:
                 if each.charge_id not in known:
                     spending.charge(each)
         apply(change)
