@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from creditmeter.core.access import DailyLimit
+from creditmeter.core.amounts import MAX_BALANCE
 from creditmeter.core.credit.charges import Posting
 from creditmeter.core.credit.requests import ChargeNow, Commit, Extend, Release, Reserve
 from creditmeter.core.credit.reservations import Reservation, ReservationState
@@ -19,6 +20,7 @@ from creditmeter.core.metering.decisions import Limits
 from creditmeter.core.metering.spending import NOBODY, Spender, Spending, Spent
 from creditmeter.core.refusals import DailyLimitExceeded
 from creditmeter.core.values import replace
+from creditmeter.forms.spending import SPENT
 from tests.core.builders import account, at, book, charge, clocks, cost, hold, lease, mc
 
 NOON = at("10 12:00")
@@ -237,6 +239,14 @@ def test_a_clock_that_is_set_back_over_midnight_forgets_nothing() -> None:
     """What was charged while it was ahead was charged on this day. The next day begins anew all the same."""
     spending = Spending(Spent(NOON // DAY + 1, {"a": 5}))
     assert [spending.used("a", Instant(NOON + days * DAY)) for days in (0, 0, 1)] == [5, 5, 0]
+
+
+def test_a_sum_has_a_bound() -> None:
+    """Of incurred costs there may be any number, and each sum is stored as a number of 64 bits."""
+    spending = Spending(Spent(NOON // DAY, {"a": MAX_BALANCE - 1}))
+    spending.charge(replace(charge("c", excess=5, committed=NOON), credential_id="a"))
+    assert spending.used("a", NOON) == MAX_BALANCE
+    assert SPENT.decode(SPENT.encode(spending.spent)) == spending.spent
 
 
 def test_nobody_has_no_limit() -> None:

@@ -8,7 +8,7 @@ opened. Only what asks for more is refused: a cost that was incurred counts, als
 from collections.abc import Mapping
 
 from creditmeter.core.access import DailyLimit
-from creditmeter.core.amounts import ZERO, Microcredits
+from creditmeter.core.amounts import MAX_BALANCE, ZERO, Microcredits
 from creditmeter.core.credit.charges import Charge
 from creditmeter.core.instants import DAY, Instant, Span
 from creditmeter.core.metering.book import Book, Change
@@ -86,10 +86,11 @@ class Spending:
             self._held[credential_id] = held
 
     def charge(self, charge: Charge) -> None:
-        """Note a charge that is new."""
+        """Note a charge that is new. Costs that were incurred have no bound: a sum ends at the largest that is stored."""
         if charge.credential_id:
             self._begin_day(charge.committed_at)
-            self._spent[charge.credential_id] = self._spent.get(charge.credential_id, 0) + charge.cost
+            spent = self._spent.get(charge.credential_id, 0) + charge.cost
+            self._spent[charge.credential_id] = min(MAX_BALANCE, spent)
 
     def used(self, credential_id: str, now: Instant) -> Microcredits:
         """What a credential has spent on the UTC day and holds, in microcredits."""
