@@ -1,10 +1,10 @@
 """Daily limits of credentials at a sidecar: through restarts, images and midnight, and with metered calls."""
 
 import asyncio
-import itertools
 import sqlite3
 
 import pytest
+from structlog.testing import capture_logs
 
 from creditmeter.core.access import DailyLimit
 from creditmeter.core.credit.requests import ChargeNow, Commit, Done, Extend, RefundCharge, Release, Reserve
@@ -64,10 +64,8 @@ def used(bench: Bench) -> float:
 async def write_image(bench: Bench) -> None:
     """Have the journal keep what can still change, once enough was written since it last did."""
     bench.journal.min_bytes_between_images = 0
-    for number in itertools.count():
-        if bench.journal.wants_image(bench.clock.wall()):
-            break
-        await charge(bench, f"more-{bench.journal.last_record}-{number}", 0.1, by="")
+    while not bench.journal.wants_image(bench.clock.wall()):
+        await charge(bench, f"more-{bench.journal.last_record}", 0.1, by="")
     bench.sidecar.books.write_image()
     await bench.sidecar.meter.durable()
 
@@ -121,7 +119,7 @@ async def test_what_comes_with_an_image_counts_once(bench: Bench) -> None:
     assert used(bench) == 7
 
 
-async def test_a_damaged_sum_counts_from_the_image_on(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_damaged_sum_counts_from_the_image_on(bench: Bench) -> None:
     """And it is told of. No credit depends on it."""
     await bench.account(permanent=100)
     await charge(bench, "c1", 1)
@@ -131,9 +129,10 @@ async def test_a_damaged_sum_counts_from_the_image_on(bench: Bench, capsys: pyte
     with sqlite3.connect(bench._directory / "journal.db") as file:
         file.execute("UPDATE kept_spending SET checksum = checksum + 1")
     file.close()
-    await bench.start()
+    with capture_logs() as logs:
+        await bench.start()
     assert used(bench) == 2
-    assert "what tokens had spent today is damaged" in capsys.readouterr().out
+    assert any(each["event"].startswith("what tokens had spent today is damaged") for each in logs)
 
 
 async def test_what_could_not_be_written_does_not_count(bench: Bench) -> None:
@@ -213,6 +212,16 @@ async def test_a_part_is_what_the_limit_and_the_credit_allow(bench: Bench, most:
     assert reservation(await reserve(bench, "r1", 10, partial=True)).held == credits(gets)
     refused = await reserve(bench, "r2", 10, partial=True)
     assert isinstance(refused, DailyLimitExceeded if most <= gets else InsufficientCredits)
+
+
+async def test_a_part_says_how_much_output_it_pays_for(bench: Bench) -> None:
+    """As one that the credit allows."""
+    await bench.account(permanent=1_000)
+    limit(bench, 5)
+    asked = Reserve(RequestId("r1"), ACCOUNT, WORK, allow_partial=True)
+    held = reservation(await bench.sidecar.meter.answer(asked, 0, credential_id=WORKER))
+    assert held.held == credits(5)
+    assert held.max_output_tokens == 3_133, "0.3 credits are for its input, and 1.5 are for 1,000 tokens"
 
 
 async def test_an_incurred_cost_is_never_refused(bench: Bench) -> None:
