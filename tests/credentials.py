@@ -17,6 +17,7 @@ from creditmeter.core.access import (
     new_credential_id,
     new_token,
 )
+from creditmeter.core.amounts import Microcredits
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import Instant
 from creditmeter.forms.access import write_credentials
@@ -45,13 +46,16 @@ class AccessFile:
         within: Accounts | None = None,
         certificate: str = "",
         expires_at: Instant | None = None,
+        daily_limit: Microcredits | None = None,
     ) -> Metadata:
         """Give a token, of all scopes if none is named, or rights to a certificate. Returns what a caller shows."""
         number = (len(self._tokens) + 1).to_bytes(5, "big")
         token = new_token(new_credential_id(number), number * 6 + b"\0\0")
         rights = Rights(name, frozenset(scopes) or EVERY_SCOPE, within)
         digest = b"" if certificate else digest_of(token)
-        self._known[name] = Credential(new_credential_id(number), rights, digest, certificate, expires_at)
+        self._known[name] = Credential(
+            new_credential_id(number), rights, digest, certificate, expires_at, daily_limit=daily_limit
+        )
         self._tokens[name] = token
         self.write()
         return shown(token)
@@ -69,6 +73,11 @@ class AccessFile:
         """Leave a credential these scopes."""
         known = self._known[name]
         self._known[name] = replace(known, rights=replace(known.rights, scopes=frozenset(scopes)))
+        self.write()
+
+    def limit(self, name: str, daily_limit: Microcredits | None) -> None:
+        """Give a credential another daily limit, or none."""
+        self._known[name] = replace(self._known[name], daily_limit=daily_limit)
         self.write()
 
     def write(self) -> None:

@@ -122,7 +122,7 @@ BILL = """start_time,start_time_iso,amount_value,amount_currency,line_item
 ACCESS = """{"version": 1, "credentials": [
 {"id": "k4x7q2ma", "name": "operator", "scopes": ["read", "admin"], "token_sha256": "DIGEST"},
 {"id": "p3v6z5nb", "name": "worker", "scopes": ["meter"], "account_prefixes": ["team-"], "token_sha256": "DIGEST",
- "expires_at": "2027-01-31T00:00:00Z"},
+ "expires_at": "2027-01-31T00:00:00Z", "daily_limit_credits": 2500.5},
 {"id": "w7d2c4ye", "name": "fleet", "scopes": ["meter", "refund"], "accounts": ["acme", "bolt"],
  "certificate": "spiffe://example.org/worker"}]}
 """.replace("DIGEST", "0" * 64)

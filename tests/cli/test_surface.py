@@ -121,6 +121,7 @@ COMMANDS = {
         "--account",
         "--account-prefix",
         "--expires-at",
+        "--daily-limit",
         "--certificate",
         "--access-file",
         "--json",

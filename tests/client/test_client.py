@@ -193,8 +193,9 @@ def test_the_public_names() -> None:
     """What workers may import; a change is a line in the changelog."""
     errors = (
         "AccountClosed AccountNotFound AccountSuspended AdministrationRefused AlreadyExists AmountAboveLimit CentralUnavailable"
-        " ChargeNotFound CreditContended CreditmeterError DeadlineExceeded FieldViolation InsufficientCredits InvalidRequest"
-        " LimitExceeded NotAllowed NotFound NotImplementedBySidecar NotSettled Overloaded RefundExceedsCharge RefundNotFound"
+        " ChargeNotFound CreditContended CreditmeterError DailyLimitExceeded DeadlineExceeded FieldViolation"
+        " InsufficientCredits InvalidRequest LimitExceeded NotAllowed NotFound NotImplementedBySidecar NotSettled Overloaded"
+        " RefundExceedsCharge RefundNotFound"
         " RequestIdReused ReservationCommitted ReservationElsewhere ReservationEnded ReservationExpired ReservationNotFound"
         " ReservationReleased ShuttingDown SidecarFault SidecarFenced StorageDamaged StorageUnavailable StreamResumed"
         " Unavailable Unpriced Unreachable"

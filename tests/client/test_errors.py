@@ -16,6 +16,7 @@ from creditmeter.client import (
     AmountAboveLimit,
     CreditContended,
     CreditmeterError,
+    DailyLimitExceeded,
     DeadlineExceeded,
     FieldViolation,
     InsufficientCredits,
@@ -84,6 +85,11 @@ def test_what_else_is_said() -> None:
     above = error_of(status(grpc.StatusCode.FAILED_PRECONDITION, "AMOUNT_ABOVE_LIMIT", **said))
     assert isinstance(above, AmountAboveLimit)
     assert (above.required_microcredits, above.limit_microcredits) == (5, 3)
+    said |= {"available_microcredits": "2", "resets_at": "2026-11-25T00:00:00Z"}
+    limited = error_of(status(grpc.StatusCode.RESOURCE_EXHAUSTED, "DAILY_LIMIT_EXCEEDED", **said))
+    assert isinstance(limited, DailyLimitExceeded)
+    assert (limited.required_microcredits, limited.available_microcredits, limited.limit_microcredits) == (5, 2, 3)
+    assert limited.resets_at == datetime(2026, 11, 25, tzinfo=UTC)
     elsewhere = error_of(status(grpc.StatusCode.FAILED_PRECONDITION, "RESERVATION_ELSEWHERE", sidecar_id="s1"))
     assert isinstance(elsewhere, ReservationElsewhere)
     assert elsewhere.sidecar_id == "s1"

@@ -13,12 +13,14 @@ from creditmeter.core.access import (
     Accounts,
     Credential,
     Credentials,
+    DailyLimit,
     Rights,
     Scope,
     digest_of,
     new_credential_id,
     new_token,
 )
+from creditmeter.core.amounts import Microcredits
 from creditmeter.core.ids import AccountId, account_key
 from creditmeter.core.instants import Instant
 
@@ -66,6 +68,17 @@ def test_a_certificate_is_known_by_the_first_of_its_names_that_is() -> None:
     known = Credentials([credential(token_of(1)), by_name])
     assert known.with_certificate(["localhost", "spiffe://x/worker"]) is by_name
     assert known.with_certificate(["localhost", ""]) is None
+
+
+def test_the_daily_limit_of_a_credential() -> None:
+    """Of a token and of a certificate, by its id; a credential knows whose it is."""
+    by_name = Credential("b" * 8, Rights("c", EVERY_SCOPE), certificate="spiffe://x/worker", daily_limit=Microcredits(0))
+    limited = credential(token_of(1), daily_limit=Microcredits(7))
+    known = Credentials([limited, by_name, credential(token_of(2))])
+    found = [known.daily_limit(each.credential_id) for each in known.known]
+    assert found == [DailyLimit("r", Microcredits(7)), DailyLimit("c", Microcredits(0)), None]
+    assert known.daily_limit("unknown") is None
+    assert [each.rights.credential_id for each in known.known] == [each.credential_id for each in known.known]
 
 
 def test_accounts_by_name_and_by_the_beginning_of_their_ids() -> None:

@@ -24,6 +24,7 @@ RULES = (
     "Refund order",
     "Draws on an ended grant",
     "Alert threshold",
+    "Daily limit",
     "Plan fit",
     "Fencing",
 )

@@ -18,7 +18,7 @@ SETTLE_SECONDS = 30
 
 
 @asynccontextmanager
-async def fleet(central: str, count: int, **settings: float) -> AsyncIterator[list[SidecarProcess]]:
+async def fleet(central: str, count: int, **settings: float | str) -> AsyncIterator[list[SidecarProcess]]:
     """Running sidecars that administer. What of them still runs at the end is stopped, however it goes."""
     with tempfile.TemporaryDirectory(prefix="cm") as directory:
         places = [Path(directory) / str(number) for number in range(count)]

@@ -41,6 +41,7 @@ from creditmeter.core.ids import (
 )
 from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering.book import Change
+from creditmeter.core.metering.spending import Spent
 from creditmeter.core.prices.price_list import Clause, Conditional, Model, Operator, PriceList, Provider, Variant
 from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.core.prices.rates import LongContext, TextPrices, TextRates
@@ -60,6 +61,7 @@ from creditmeter.forms.price_lists import PRICE_LIST
 from creditmeter.forms.rate_cards import KEPT_CARD
 from creditmeter.forms.requests import FIRST_REPLY, REQUEST, FirstReply
 from creditmeter.forms.reservations import RESERVATION
+from creditmeter.forms.spending import SPENT
 from creditmeter.forms.times import KEPT_TIME
 
 NOON = 1_773_144_000_000_000
@@ -155,6 +157,7 @@ CHARGED = Charge(
     reported_cost_usd=Decimal("5.1E-7"),
     priced_at=at(41),
     stand_in=StandIn("acme-ai", "model-c", "small"),
+    credential_id="k7m2abcd",
 )
 REFUNDED = Refund(
     refund_id=RefundId("refund-1"),
@@ -184,6 +187,7 @@ HELD = Reservation(
     ended_at=at(10),
     release_reason="not needed",
     metered=MeteredCall(USAGE),
+    credential_id="k7m2abcd",
 )
 AGREED = Account(
     account_id=AccountId("acme"),
@@ -352,6 +356,7 @@ EXAMPLES: dict[str, Example] = {
     "rate_card": _example(KEPT_CARD, CARD),
     "refund": _example(REFUND, REFUNDED),
     "reservation": _example(RESERVATION, HELD),
+    "spent": _example(SPENT, Spent(20_454, {"k7m2abcd": 124})),
     "voided": _example(VOIDED, Voided(GIVEN, mc(3))),
     "Reserve": _kind(REQUEST, "Reserve", RESERVE),
     "Extend": _kind(REQUEST, "Extend", Extend(RequestId("r-2"), ReservationId("res-1"), WORK, mc(113), Span(114))),

@@ -280,10 +280,10 @@ def test_an_account_of_an_older_body_has_defaults() -> None:
 
 
 def test_no_stream_meters_the_call_of_an_older_body() -> None:
-    """Of a reservation, and of a Reserve."""
+    """Of a reservation, and of a Reserve. Nor is it known who opened the reservation."""
     stored, asked = json.loads(body_of("reservation")), json.loads(body_of("Reserve"))
-    del stored["metered"], asked["is_metered"]
-    assert RESERVATION.decode(json.dumps(stored).encode()) == replace(HELD, metered=None)
+    del stored["metered"], stored["credential_id"], asked["is_metered"]
+    assert RESERVATION.decode(json.dumps(stored).encode()) == replace(HELD, metered=None, credential_id="")
     assert REQUEST.decode("Reserve", json.dumps(asked).encode()) == replace(RESERVE, is_metered=False)
 
 
@@ -294,12 +294,16 @@ def test_an_answer_of_an_older_body_names_nobody() -> None:
 
 
 def test_a_charge_of_an_older_body_has_defaults() -> None:
-    """No responses of its own, nothing unread, no cost that its provider reported, no moment of its prices, no stand-in."""
-    added = ("priced_parts", "unread", "reported_cost_usd", "priced_at", "stand_in")
+    """No responses of its own, nothing unread, no cost that its provider reported, no moment of its prices, no stand-in, and
+    nobody who is known to have made it.
+    """
+    added = ("priced_parts", "unread", "reported_cost_usd", "priced_at", "stand_in", "credential_id")
     stored = json.loads(body_of("charge"))
     older = {name: value for name, value in stored.items() if name not in added}
     assert older.keys() | set(added) == stored.keys()
-    expected = replace(CHARGED, priced_parts=(), unread=(), reported_cost_usd=None, priced_at=None, stand_in=None)
+    expected = replace(
+        CHARGED, priced_parts=(), unread=(), reported_cost_usd=None, priced_at=None, stand_in=None, credential_id=""
+    )
     assert CHARGE.decode(json.dumps(older).encode()) == expected
 
 

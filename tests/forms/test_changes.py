@@ -20,17 +20,23 @@ PACKED = (
 )
 """The record of `reserving("r")`, as the first version with such records wrote it."""
 
-PACKED_NOW = (
+PACKED_BEFORE = (
     "83061638a48af481810671054a90814a1e5360d0981b1b9a9840820d08c061862a04133083a9d1512a335482588a2d18d0d22796b040721213c41c53544f"
     "21120186d700"
 )
-"""The same, as it is written since metered calls: it says that no stream meters it."""
+"""The same, as it was written since metered calls: it says that no stream meters it."""
+
+PACKED_NOW = (
+    "83061638a48af481810671054a90814a1e5360d0981b1b9a9840820d08c061862a04133083a9d1512a335482588a2d18880a0e245731413498a2fa0b910e"
+    "307c0700"
+)
+"""The same, as it is written since credentials have daily limits: it says that nobody showed one."""
 
 
 def test_a_record_is_read_for_ever() -> None:
     """And is written as by every version since it last had another field."""
     packing = Packing(ACCOUNT, HERE)
-    for packed in (PACKED, PACKED_NOW):
+    for packed in (PACKED, PACKED_BEFORE, PACKED_NOW):
         assert decode_change(ACCOUNT, packing.unpack(bytes.fromhex(packed))) == Logged(reserving("r"))
     assert packing.pack(encode_change(reserving("r"))).hex() == PACKED_NOW
 

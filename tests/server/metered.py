@@ -10,6 +10,7 @@ import pytest
 from creditmeter.core.instants import SECOND
 from creditmeter.v1 import account_pb2, charges_pb2, metering_pb2, reservations_pb2, work_pb2
 from tests.clocks import ManualClock
+from tests.credentials import Metadata
 from tests.server.conftest import Failure, Services
 from tests.server.requests import reserve, text
 
@@ -32,13 +33,15 @@ def opening(request_id: str = "job/open", **fields: Any) -> metering_pb2.Reserve
 class Call:
     """A worker's side of one stream."""
 
-    def __init__(self, services: Services) -> None:
-        self.stream: Any = services.metering.Meter()
+    def __init__(self, services: Services, caller: Metadata = ()) -> None:
+        self.stream: Any = services.metering.Meter(metadata=caller)
 
     @classmethod
-    async def opened(cls, services: Services, request: metering_pb2.ReserveRequest | None = None) -> "Call":
+    async def opened(
+        cls, services: Services, request: metering_pb2.ReserveRequest | None = None, caller: Metadata = ()
+    ) -> "Call":
         """A stream whose call is open."""
-        call = cls(services)
+        call = cls(services, caller)
         await call.stream.write(metering_pb2.MeterRequest(open=request or opening()))
         event = await call.stream.read()
         assert event.WhichOneof("event") == "opened"

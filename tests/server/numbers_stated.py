@@ -136,6 +136,10 @@ NO_BOUNDS = {
     ),
     ("ErrorReason.ERROR_REASON_RECALL_PENDING", "The 10 that may bring most are named."),
     ("ErrorReason.ERROR_REASON_DAY_NOT_BEGUN", "Metadata: day_begins_at (RFC 3339), by the central store's clock."),
+    (
+        "ErrorReason.ERROR_REASON_DAILY_LIMIT_EXCEEDED",
+        "Metadata: required_microcredits, available_microcredits, limit_microcredits, resets_at (RFC 3339).",
+    ),
     ("Usage", "An explicit 0 is 0, an unset count is unknown."),
     ("Usage.quantity", "0 costs 0."),
     ("Usage.quantity", "Unset: the work's quantity, else 1."),

@@ -27,6 +27,7 @@ from creditmeter.sidecar.rhythm import Rhythm
 from creditmeter.sidecar.sidecar import Sidecar
 from tests.simulation.disk import Disk, Mishap
 from tests.simulation.network import Link
+from tests.simulation.record import WORKER
 from tests.simulation.store_time import Reading
 
 if TYPE_CHECKING:
@@ -221,7 +222,8 @@ class Machine:
         self.asked += 1
         self.in_flight += 1
         try:
-            outcome: Outcome | Silence = await self._outcome_of(self._run(sidecar.meter.answer(request)), patience_seconds)
+            answer = sidecar.meter.answer(request, credential_id=WORKER)
+            outcome: Outcome | Silence = await self._outcome_of(self._run(answer), patience_seconds)
             return outcome
         finally:
             self.in_flight -= 1

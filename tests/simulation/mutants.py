@@ -23,6 +23,7 @@ from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering import composing as lease_keeping
 from creditmeter.core.metering import decisions as metering
 from creditmeter.core.metering.book import Book, Change
+from creditmeter.core.metering.spending import Spending
 from creditmeter.core.settlement import answering, ledger, posting, reclaiming
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.values import replace
@@ -420,6 +421,11 @@ MUTANTS = {
         "a call whose stream broke is not looked after",
         ((MeteredCalls, "leave", _left_for_good),),
         found_by=13,
+    ),
+    "holds count for no limit": Mutant(
+        "after a restart nothing is known to be held with a credential",
+        ((Spending, "note_holds", lambda _spending, _book: None),),
+        found_by=3,
     ),
     "machine's time": Mutant(
         "a sidecar goes by its machine's clock",

@@ -7,6 +7,9 @@ from creditmeter.core.credit.requests import Receipt, Request
 from creditmeter.core.credit.reservations import Reservation
 from creditmeter.core.ids import AccountId, ChargeId, RefundId, RequestId, ReservationId
 
+WORKER = "simulate"
+"""The credential that workers show. It has no limit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:

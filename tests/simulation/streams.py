@@ -73,12 +73,12 @@ class _NotedMutations(Mutations):
         self.outcomes: dict[str, Outcome] = {}
         self._last: Outcome | None = None
 
-    def decide(self, mutation: metering_pb2.Mutation, within: float | None) -> Decided | Later:
+    def decide(self, mutation: metering_pb2.Mutation, within: float | None, credential_id: str) -> Decided | Later:
         """Decide, and note what was decided."""
         kind = mutation.WhichOneof("request")
         assert kind is not None, "each has one"
         name, self._last = getattr(mutation, kind).request_id, None
-        one = super().decide(mutation, within)
+        one = super().decide(mutation, within, credential_id)
         if callable(one):
             return partial(self._noted, name, one)
         self._note(name)

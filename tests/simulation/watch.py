@@ -12,13 +12,13 @@ from creditmeter.core.credit.charges import Charge, Part
 from creditmeter.core.credit.grants import draw_key
 from creditmeter.core.credit.messages import Answer, Fenced, Message, Reply
 from creditmeter.core.credit.requests import ChargeNow, Done, Extend, Receipt, Reserve
-from creditmeter.core.instants import HOUR, SECOND, Instant
+from creditmeter.core.instants import DAY, HOUR, SECOND, Instant
 from creditmeter.core.metering.decisions import Limits
 from creditmeter.core.refusals import InsufficientCredits, Refusal
 from creditmeter.core.settlement.setting_back import MOST_AHEAD
 from creditmeter.core.values import replace
 from creditmeter.sidecar.rhythm import Rhythm
-from tests.simulation.record import account_of
+from tests.simulation.record import WORKER, account_of
 from tests.simulation.stored import Stored
 
 if TYPE_CHECKING:
@@ -275,6 +275,18 @@ class Watch:
                 is_trusted = not lease.offline and machine.clock.boot() < lease.trusted_until
                 if is_trusted and lease.limit > limits.get(lease.lease_id, 0):
                     self._world.fail(f"{machine.name} believes in more of lease {lease.lease_id} than the store allows")
+
+        self._look_at_spending(machine)
+
+    def _look_at_spending(self, machine: "Machine") -> None:
+        """What a credential is said to hold is what its reservations hold."""
+        assert machine.sidecar is not None
+        books, spending = machine.sidecar.books, machine.sidecar.books.spending
+        held = sum(each.held for book in books for each in book.reservations.values() if each.credential_id == WORKER)
+        spent = spending.spent
+        counted = spending.used(WORKER, Instant(spent.day * DAY)) - spent.amounts.get(WORKER, 0)
+        if counted != held:
+            self._world.fail(f"{machine.name} counts {counted} held by a credential, whose reservations hold {held}")
 
     def _stored(self) -> Stored:
         return Stored(self._world.raw)

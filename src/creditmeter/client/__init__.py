@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         ChargeNotFound,
         CreditContended,
         CreditmeterError,
+        DailyLimitExceeded,
         DeadlineExceeded,
         FieldViolation,
         InsufficientCredits,
@@ -103,6 +104,7 @@ __all__ = [
     "Client",
     "CreditContended",
     "CreditmeterError",
+    "DailyLimitExceeded",
     "DeadlineExceeded",
     "Draw",
     "FieldViolation",
@@ -159,7 +161,7 @@ _HOMES = {
     "client": "Client",
     "errors": (
         "AccountClosed AccountNotFound AccountSuspended AdministrationRefused AlreadyExists AmountAboveLimit "
-        "CentralUnavailable ChargeNotFound CreditContended CreditmeterError DeadlineExceeded FieldViolation "
+        "CentralUnavailable ChargeNotFound CreditContended CreditmeterError DailyLimitExceeded DeadlineExceeded FieldViolation "
         "InsufficientCredits InvalidRequest LimitExceeded NotAllowed NotFound NotImplementedBySidecar NotSettled "
         "Overloaded RefundExceedsCharge RefundNotFound RequestIdReused ReservationCommitted ReservationElsewhere "
         "ReservationEnded ReservationExpired ReservationNotFound ReservationReleased ShuttingDown SidecarFault "

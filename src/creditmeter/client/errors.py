@@ -107,6 +107,11 @@ class CreditmeterError(Exception):
         text = self.metadata.get(name, "")
         return int(text) if text.isascii() and text.isdigit() else 0
 
+    def _moment(self, name: str) -> datetime | None:
+        with contextlib.suppress(KeyError, ValueError):
+            return datetime.fromisoformat(self.metadata[name].replace("Z", "+00:00"))
+        return None
+
 
 class InsufficientCredits(CreditmeterError):
     """The account cannot pay. It is a fact, not a guess: the central store confirmed it."""
@@ -124,9 +129,7 @@ class InsufficientCredits(CreditmeterError):
     @property
     def next_reset_at(self) -> datetime | None:
         """When the account's plan next gives credit; None if it gives none."""
-        with contextlib.suppress(KeyError, ValueError):
-            return datetime.fromisoformat(self.metadata["next_reset_at"].replace("Z", "+00:00"))
-        return None
+        return self._moment("next_reset_at")
 
 
 class Unavailable(CreditmeterError):
@@ -163,6 +166,30 @@ class Overloaded(Unavailable):
 
 class LimitExceeded(CreditmeterError):
     """The account has as many open reservations on this sidecar as it may have. Try again when one has ended."""
+
+
+class DailyLimitExceeded(CreditmeterError):
+    """More than the daily limit of a token or certificate leaves: the caller's, or that of who opened the hold."""
+
+    @property
+    def required_microcredits(self) -> int:
+        """What the call needs."""
+        return self._amount("required_microcredits")
+
+    @property
+    def available_microcredits(self) -> int:
+        """What the limit leaves at this sidecar."""
+        return self._amount("available_microcredits")
+
+    @property
+    def limit_microcredits(self) -> int:
+        """The most that may be spent at this sidecar on a UTC day."""
+        return self._amount("limit_microcredits")
+
+    @property
+    def resets_at(self) -> datetime | None:
+        """When the UTC day ends."""
+        return self._moment("resets_at")
 
 
 class NotFound(CreditmeterError):

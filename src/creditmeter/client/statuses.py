@@ -26,6 +26,7 @@ from creditmeter.client.errors import (
     ChargeNotFound,
     CreditContended,
     CreditmeterError,
+    DailyLimitExceeded,
     DeadlineExceeded,
     FieldViolation,
     InsufficientCredits,
@@ -64,6 +65,7 @@ _Class: TypeAlias = type[CreditmeterError]
 CLASSES: Mapping[str, _Class] = {
     "INSUFFICIENT_CREDITS": InsufficientCredits,
     "LIMIT_EXCEEDED": LimitExceeded,
+    "DAILY_LIMIT_EXCEEDED": DailyLimitExceeded,
     "OVERLOADED": Overloaded,
     "ACCOUNT_NOT_FOUND": AccountNotFound,
     "RESERVATION_NOT_FOUND": ReservationNotFound,

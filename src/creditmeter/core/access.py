@@ -9,9 +9,10 @@ import hmac
 import re
 from base64 import b32encode, urlsafe_b64encode
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from creditmeter.core.amounts import Microcredits
 from creditmeter.core.ids import AccountId, AccountKey, account_key
 from creditmeter.core.instants import Instant
 
@@ -64,11 +65,14 @@ class Accounts:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What a caller may do. `accounts` is None for one who may use all. `name` is what logs and refusals call it."""
+    """What a caller may do. `accounts` is None for one who may use all. `name` is what logs and refusals call it.
+    `credential_id` is what it showed; empty if that was none.
+    """
 
     name: str
     scopes: frozenset[Scope]
     accounts: Accounts | None = None
+    credential_id: str = field(default="", compare=False)
 
     @property
     def are_unlimited(self) -> bool:
@@ -77,8 +81,18 @@ class Rights:
 
 
 @dataclass(frozen=True, slots=True)
+class DailyLimit:
+    """The most that the calls of a credential may cost on a UTC day, in microcredits. `name` is whose it is."""
+
+    name: str
+    amount: Microcredits
+
+
+@dataclass(frozen=True, slots=True)
 class Credential:
-    """What a caller shows: a token, of which `digest` is the SHA-256, or a certificate with the name `certificate`."""
+    """What a caller shows: a token, of which `digest` is the SHA-256, or a certificate with the name `certificate`. Its calls
+    cost no more than `daily_limit` on a UTC day, in microcredits, if it has one.
+    """
 
     credential_id: str
     rights: Rights
@@ -86,6 +100,10 @@ class Credential:
     certificate: str = ""
     expires_at: Instant | None = None
     created_at: Instant = Instant(0)
+    daily_limit: Microcredits | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rights", replace(self.rights, credential_id=self.credential_id))
 
     def is_valid(self, now: Instant) -> bool:
         """Whether it has not expired."""
@@ -99,6 +117,8 @@ class Credentials:
         self.known = tuple(known)
         self._by_id = {each.credential_id: each for each in self.known if each.digest}
         self._by_certificate = {each.certificate: each for each in self.known if each.certificate}
+        limited = ((each, each.daily_limit) for each in self.known)
+        self._limits = {each.credential_id: DailyLimit(each.rights.name, most) for each, most in limited if most is not None}
 
     def with_token(self, token: str) -> Credential | None:
         """The credential whose token this is. How long that takes says nothing of a token that is not one."""
@@ -106,6 +126,10 @@ class Credentials:
         found = self._by_id.get(match[1]) if match else None
         is_it = hmac.compare_digest(digest_of(token), found.digest if found else bytes(hashlib.sha256().digest_size))
         return found if is_it else None
+
+    def daily_limit(self, credential_id: str) -> DailyLimit | None:
+        """The daily limit of a credential; None if it has none, or is not known."""
+        return self._limits.get(credential_id)
 
     def with_certificate(self, names: Sequence[str]) -> Credential | None:
         """The credential of the first of a certificate's names that has one."""

@@ -72,6 +72,20 @@ class AmountAboveLimit(Refusal):
 
 
 @dataclass(frozen=True, slots=True)
+class DailyLimitExceeded(Refusal):
+    """What is required is more than the daily limit of a credential leaves, which is of the one called `name`. The UTC day ends
+    at `resets_at`.
+    """
+
+    name: str
+    limit: Microcredits
+    required: Microcredits
+    available: Microcredits
+    resets_at: Instant
+    retry_after: Span
+
+
+@dataclass(frozen=True, slots=True)
 class AccountNotFound(Refusal):
     """No such account."""
 

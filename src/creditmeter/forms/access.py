@@ -6,17 +6,20 @@ program would read in it.
 
 from collections import Counter
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from creditmeter.core.access import Accounts, Credential, Credentials, Rights, Scope
+from creditmeter.core.amounts import MAX_AMOUNT, MICROCREDITS_PER_CREDIT, Microcredits, format_credits, from_credits
 from creditmeter.core.ids import AccountId, is_id
 from creditmeter.core.instants import Instant, from_datetime, to_datetime
 
 VERSION = 1
 
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 _Name = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
@@ -34,6 +37,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     certificate: Annotated[str, Meta(min_length=1, max_length=2_048)] | None = None
     created_at: datetime | None = None
     expires_at: datetime | None = None
+    daily_limit_credits: Decimal | None = None
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -63,7 +67,7 @@ def read_credentials(text: bytes) -> Credentials:
 def write_credentials(credentials: Credentials) -> bytes:
     """The text of a file with these credentials."""
     found = _File(VERSION, [_entry(each) for each in credentials.known])
-    return msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
+    return msgspec.json.format(_encode(found), indent=2) + b"\n"
 
 
 def _credential(entry: _Entry) -> Credential:
@@ -84,7 +88,22 @@ def _credential(entry: _Entry) -> Credential:
         entry.certificate or "",
         _instant(entry, "expires_at"),
         _instant(entry, "created_at") or Instant(0),
+        _daily_limit(entry),
     )
+
+
+def _daily_limit(entry: _Entry) -> Microcredits | None:
+    given = entry.daily_limit_credits
+    if given is None:
+        return None
+    try:
+        amount = from_credits(given)
+    except ValueError as error:
+        raise AccessFileError(f"the daily_limit_credits of the credential {entry.id}: {error}") from None
+    if not 0 <= amount <= MAX_AMOUNT:
+        bounds = f"from 0 to {format_credits(MAX_AMOUNT)}"
+        raise AccessFileError(f"the daily_limit_credits of the credential {entry.id} must be {bounds}, and is {given}")
+    return amount
 
 
 def _instant(entry: _Entry, name: str) -> Instant | None:
@@ -95,7 +114,7 @@ def _instant(entry: _Entry, name: str) -> Instant | None:
 
 
 def _entry(credential: Credential) -> _Entry:
-    accounts = credential.rights.accounts
+    accounts, limit = credential.rights.accounts, credential.daily_limit
     return _Entry(
         id=credential.credential_id,
         name=credential.rights.name,
@@ -106,6 +125,7 @@ def _entry(credential: Credential) -> _Entry:
         certificate=credential.certificate or None,
         created_at=_moment(credential.created_at),
         expires_at=None if credential.expires_at is None else _moment(credential.expires_at),
+        daily_limit_credits=None if limit is None else Decimal(limit) / MICROCREDITS_PER_CREDIT,
     )
 
 

@@ -87,6 +87,7 @@ class ChargeForm(Body):
     reported_cost_usd: Decimal | None = None
     priced_at: int | None = None
     stand_in: StandInForm | None = None
+    credential_id: str = ""
 
 
 @form_of(RefundPosting)

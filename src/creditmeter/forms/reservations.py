@@ -35,6 +35,7 @@ class ReservationForm(Body):
     ended_at: int | None = None
     release_reason: str = ""
     metered: MeteredCallForm | None = None
+    credential_id: str = ""
 
 
 RESERVATION = Form(ReservationForm, Reservation)

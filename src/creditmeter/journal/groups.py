@@ -9,8 +9,10 @@ from pathlib import Path
 from creditmeter.core.ids import ChargeId, SidecarId
 from creditmeter.core.instants import HOUR, Instant
 from creditmeter.core.metering.book import Change
+from creditmeter.core.metering.spending import NOTHING_SPENT, Spent
 from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.journal.index import SegmentUpdate, write_entries
+from creditmeter.journal.kept_spending import put_kept_spending
 from creditmeter.journal.kept_time import read_kept_time
 from creditmeter.journal.keys import Hashes
 from creditmeter.journal.records import (
@@ -47,8 +49,8 @@ class Group:
     """What is to be written together: the records of changes, and so on. `waiting` are told once it is on disk, or cannot be.
 
     `hashes` are those under which the index has the records. `lost` is a file of the journal that was found gone meanwhile.
-    `image` is all that can still change once the group is written; `entries` are those of the index that come with it. Records
-    from before `drop_before` are dropped.
+    `image` is all that can still change once the group is written, and `spent` what was spent until then; `entries` are
+    those of the index that come with it. Records from before `drop_before` are dropped.
     """
 
     records: list[Encoded] = field(default_factory=list)
@@ -57,6 +59,7 @@ class Group:
     cards: list[KeptCard | DroppedCard] = field(default_factory=list)
     identity: Identity | None = None
     image: Sequence[Change] | None = None
+    spent: Spent = NOTHING_SPENT
     entries: Sequence[SegmentUpdate] = ()
     drop_before: Instant = Instant(0)
     lost: Path | None = None
@@ -168,6 +171,7 @@ def _with_records(connection: sqlite3.Connection, group: Group, sidecar_id: Side
     assert group.identity is not None, "an image comes with the clock"
     at = group.identity.clock
     image_size = replace_image(connection, sidecar_id, end.seq, at, group.image)
+    put_kept_spending(connection, group.spent)
     write_entries(connection, group.entries)
     return LogEnd(seq, size, image_size, at, end.first_seq, noted_seq=end.noted_seq)
 

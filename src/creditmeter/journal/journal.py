@@ -23,6 +23,7 @@ from creditmeter.core.clocks import KeptTime
 from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.instants import Instant
 from creditmeter.core.metering.book import Change
+from creditmeter.core.metering.spending import NOTHING_SPENT, Spending, Spent
 from creditmeter.core.prices.rate_cards import KeptCard
 from creditmeter.files.checkpoints import TRANSACTIONS_TO_LOOK, Checkpoints
 from creditmeter.files.placement import Placement
@@ -141,8 +142,9 @@ class Journal:
         """Whether so much was written since the last image that another one is worth its bytes, or it is old."""
         return self._end.wants_image(now, self.min_bytes_between_images)
 
-    def write_image(self, live: Sequence[Change], clock: Instant) -> None:
-        """Replace the image, with the group that is written next. `live` is all that can still change, as it is now.
+    def write_image(self, live: Sequence[Change], clock: Instant, spent: Spent = NOTHING_SPENT) -> None:
+        """Replace the image, with the group that is written next. `live` is all that can still change, as it is now, and
+        `spent` what credentials have spent.
 
         Raises:
             StorageUnavailable: an earlier write failed.
@@ -150,7 +152,7 @@ class Journal:
         self.check()
         self._clock = clock
         self._gathering.identity = self.identity
-        self._gathering.image = live
+        self._gathering.image, self._gathering.spent = live, spent
         self._wake()
 
     def drop(self, before: Instant) -> None:
@@ -224,10 +226,10 @@ class Journal:
             await newest.on_disk()
         self.check()
 
-    async def load(self, apply: Callable[[Change], None]) -> None:
+    async def load(self, apply: Callable[[Change], None]) -> Spending:
         """Call `apply` with all that can still change of what is on disk, as changes to empty books, and with what was written
         since the last image. After `reopen` the journal takes changes again only from here on, so that no decision rests on a
-        book that knows more than the disk. Nothing else runs between two calls.
+        book that knows more than the disk. Nothing else runs between two calls. Returns what credentials have spent.
 
         An account of which a row cannot be read is in `set_aside` afterwards, and what was applied of it does not count.
 
@@ -237,15 +239,9 @@ class Journal:
         """
         mending = asyncio.create_task(self._mend_index())
         await asyncio.sleep(0)  # from here on a thread looks at the index, beside what follows
-        self._unposted.clear()
-
-        def take(change: Change) -> None:
-            self._unposted.note(change)
-            apply(change)
-
         try:
             with faults_of_reading(self._path):
-                damage = load(self._reading, self._identity.sidecar_id, self._index, take)
+                damage, spending = load(self._reading, self._identity.sidecar_id, self._index, self._unposted, apply)
         finally:
             await asyncio.gather(mending, return_exceptions=True)
         sums = mending.result()
@@ -261,6 +257,7 @@ class Journal:
         self._is_loaded = True
         if self._is_mended:
             self._failure, self._is_mended = None, False
+        return spending
 
     async def _read(self, read: Callable[[sqlite3.Connection], _Found]) -> _Found:
         with faults_of_reading(self._path):

@@ -8,29 +8,45 @@ from pathlib import Path
 
 from creditmeter.core.ids import SidecarId
 from creditmeter.core.metering.book import Change
+from creditmeter.core.metering.spending import Spending
 from creditmeter.journal.connection import first_line, is_being_upgraded, is_damage, open_to_read, version_of
 from creditmeter.journal.faults import JournalUnusable, StorageUnavailable, damaged
+from creditmeter.journal.groups import UnpostedCharges
 from creditmeter.journal.index import RecordIndex, Sums, read_segments, sound_sums
+from creditmeter.journal.kept_spending import read_kept_spending
 from creditmeter.journal.quarantine import accounts_set_aside
 from creditmeter.journal.records import Damage, read_changes, read_log
 from creditmeter.journal.schema import VERSION
 
 
-def load(connection: sqlite3.Connection, sidecar_id: SidecarId, index: RecordIndex, take: Callable[[Change], None]) -> Damage:
-    """Call `take` with the image and with the records after it, and enter these in the index. Returns the rows that could not
-    be read. The sums of the index have to follow; if it is damaged, `load_index` has to once it was made anew.
+def load(
+    connection: sqlite3.Connection,
+    sidecar_id: SidecarId,
+    index: RecordIndex,
+    unposted: UnpostedCharges,
+    apply: Callable[[Change], None],
+) -> tuple[Damage, Spending]:
+    """Call `apply` with the image and with the records after it, and enter these in the index and their charges in `unposted`.
+    Returns the rows that could not be read, and what credentials have spent; what they hold is not in it. The sums of the index
+    have to follow; if it is damaged, `load_index` has to once it was made anew.
 
     Raises:
         RowUnreadable: a row is not as it was written, and does not say whose it is, or one is missing.
     """
+    spending = Spending(read_kept_spending(connection))
+    unposted.clear()
     with contextlib.suppress(TypeError, ValueError):  # a damaged segment
         index.replace(read_segments(connection, {}))
     damage = Damage(accounts_set_aside(connection))
     for seq, change in read_changes(connection, sidecar_id, damage):
+        known = unposted.note(change)
         if seq is not None:
             index.add(seq, change)
-        take(change)
-    return damage
+            for each in change.charges:
+                if each.charge_id not in known:
+                    spending.charge(each)
+        apply(change)
+    return damage, spending
 
 
 def load_index(connection: sqlite3.Connection, sidecar_id: SidecarId, index: RecordIndex) -> None:

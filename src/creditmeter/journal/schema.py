@@ -9,7 +9,8 @@ Every record and every part of the image has a checksum over its number, its acc
 row that is gone leaves no checksum that is wrong, so `identity` says how many rows there must be: `image_parts` of the image,
 `set_aside` of `quarantine` (`quarantine.py`), and `log_end`, a record that was on disk when `identity` was last written. The
 index can be made anew, so its segments have a checksum of their own, and a sum of their entries (`reindexing.py`). What is
-known of the time has a table that is made when it is first written (`kept_time.py`).
+known of the time, and what credentials have spent, have tables that are made when they are first written (`kept_time.py`,
+`kept_spending.py`).
 """
 
 from collections.abc import Callable

@@ -184,6 +184,7 @@ async def running(settings: Settings, machine: Clock, boot_id: str = "") -> Asyn
             central.pruning.on_deleted.append(metrics.pruned)
             courier = Courier(central, webhook, clock, metrics.delivery)
             sidecar = Sidecar(journal, central, clock, card, opening.limits_of(settings), opening.rhythm_of(settings))
+            sidecar.books.daily_limit_of = protection.daily_limit_of
             sidecar.meter.on_commit.append(metrics.commit)
             sidecar.books.on_quarantine.append(metrics.quarantined)
             listening = await _started(settings, protection, sidecar, metrics)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import grpc
 import structlog
 
-from creditmeter.server.access.gate import Gate
+from creditmeter.server.access.gate import CREDENTIAL_ID, Gate
 from creditmeter.server.counters import Counters
 from creditmeter.server.errors import Context, Problem, abort, abort_without_reason, not_implemented, problem_of_abort
 from creditmeter.server.faults import Unusable, lenient, problem_of_fault
@@ -105,6 +105,8 @@ def _admitting(method: str, behavior: Behavior, gate: Gate, *, takes_stream: boo
         rights = gate.rights(context)
         if isinstance(rights, Problem):
             await abort(context, rights)
+        if rights.credential_id:
+            CREDENTIAL_ID.set(rights.credential_id)
         if problem := gate.lacks_scope(method, rights):
             await abort(context, problem)
         if isinstance(request, Unusable):

@@ -19,7 +19,7 @@ from google.rpc.status_pb2 import Status
 from creditmeter.core import refusals
 from creditmeter.core.amounts import format_credits
 from creditmeter.core.awaited import Awaited
-from creditmeter.core.instants import Instant, Span, to_datetime
+from creditmeter.core.instants import MINUTE, Instant, Span, to_datetime
 from creditmeter.core.refusals import Refusal
 from creditmeter.server.contract_names import contract_path
 
@@ -30,6 +30,9 @@ DOMAIN = "creditmeter"
 DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 DO_NOT_RETRY = "-1"
+
+LONGEST_PAUSE = MINUTE
+"""A call that may be repeated after a longer time is not to be repeated by gRPC's own policy for retries."""
 
 MAX_MESSAGE_BYTES = 2_000
 """Longest message of an error, in bytes after percent-encoding, as gRPC sends it."""
@@ -157,6 +160,25 @@ def _too_many_open(refusal: refusals.TooManyOpenReservations) -> Problem:
     )
 
 
+def _above_daily_limit(refusal: refusals.DailyLimitExceeded) -> Problem:
+    resets_at = _rfc3339(refusal.resets_at)
+    required, left, limit = map(format_credits, (refusal.required, refusal.available, refusal.limit))
+    return Problem(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "DAILY_LIMIT_EXCEEDED",
+        f"{required} credits are needed, and {left} are left of the {limit} that {refusal.name} may spend at this sidecar each"
+        f" UTC day; ask for less, wait until {resets_at}, or raise its daily_limit_credits in the access file",
+        {
+            "required_microcredits": str(refusal.required),
+            "available_microcredits": str(refusal.available),
+            "limit_microcredits": str(refusal.limit),
+            "resets_at": resets_at,
+        },
+        quota_subject="daily limit",
+        retry_after=refusal.retry_after,
+    )
+
+
 def _invalid(refusal: refusals.InvalidRequest) -> Problem:
     named = _as_many_as_fit(refusal.violations)
     more = len(refusal.violations) - len(named)
@@ -241,6 +263,7 @@ _TABLE: Mapping[type[Refusal], Callable[[Any], Problem]] = {
     ),
     refusals.DayNotBegun: _day_not_begun,
     refusals.TooManyOpenReservations: _too_many_open,
+    refusals.DailyLimitExceeded: _above_daily_limit,
     refusals.Overloaded: lambda refusal: Problem(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         "OVERLOADED",
@@ -325,7 +348,8 @@ async def abort(context: Context, problem: Problem) -> NoReturn:
         asyncio.CancelledError: the caller has gone, so nobody is told; gRPC is about to cancel the call.
     """
     trailing: list[tuple[str, str | bytes]] = [(DETAILS_KEY, problem.as_status().SerializeToString())]
-    if problem.code is grpc.StatusCode.RESOURCE_EXHAUSTED and problem.retry_after is None:
+    is_soon = problem.retry_after is not None and problem.retry_after <= LONGEST_PAUSE
+    if problem.code is grpc.StatusCode.RESOURCE_EXHAUSTED and not is_soon:
         trailing.append((PUSHBACK_KEY, DO_NOT_RETRY))
     try:
         await abort_without_reason(context, problem.code, problem.message, tuple(trailing))

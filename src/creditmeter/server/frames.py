@@ -180,18 +180,22 @@ class Frames:
         except Exception as error:  # noqa: BLE001 - a mutation that fails does not end those beside it
             return fault(mutation.WhichOneof("request") or "", error)
         if callable(verdict):
-            return partial(self._once_judged, verdict, mutation, within)
+            return partial(self._once_judged, verdict, mutation, within, caller)
         if isinstance(verdict, Problem):
             return failed(mutation.WhichOneof("request") or "", verdict)
-        return self._mutations.decide(mutation, within)
+        return self._mutations.decide(mutation, within, caller.credential_id)
 
-    async def _once_judged(self, asking: AskingFirst, mutation: metering_pb2.Mutation, within: float | None) -> Decided:
+    async def _once_judged(
+        self, asking: AskingFirst, mutation: metering_pb2.Mutation, within: float | None, caller: Caller
+    ) -> Decided:
         kind = mutation.WhichOneof("request") or ""
         try:
             verdict = await asking()
         except Exception as error:  # noqa: BLE001 - a mutation that fails does not end those beside it
             return fault(kind, error)
-        one = failed(kind, verdict) if isinstance(verdict, Problem) else self._mutations.decide(mutation, within)
+        if isinstance(verdict, Problem):
+            return failed(kind, verdict)
+        one = self._mutations.decide(mutation, within, caller.credential_id)
         return await one() if callable(one) else one
 
     async def _send(self, part: "_Part", next_number: int, began: float, send: Send) -> "_Part":

@@ -32,6 +32,7 @@ LAST_EVENT_SECONDS = 1.0
 
 _STOP_REASONS = {
     StopReason.HOLD_USED_UP: metering_pb2.METER_STOP_REASON_HOLD_USED_UP,
+    StopReason.DAILY_LIMIT_EXCEEDED: metering_pb2.METER_STOP_REASON_DAILY_LIMIT_EXCEEDED,
     StopReason.RESERVATION_EXPIRED: metering_pb2.METER_STOP_REASON_RESERVATION_EXPIRED,
     StopReason.RESERVATION_ENDED: metering_pb2.METER_STOP_REASON_RESERVATION_ENDED,
 }
@@ -59,7 +60,8 @@ class MeterStreams:
                 return self._unfinished()
             if isinstance(first, Unusable):
                 return first.problem
-            if problem := await Caller(self._gate, context).may_open(first):
+            caller = Caller(self._gate, context)
+            if problem := await caller.may_open(first):
                 return problem
             asked = read.reserve_of(first.open, self._max_hold_lifetime) if first.HasField("open") else _FIRST
             if isinstance(asked, Refusal):
@@ -69,7 +71,7 @@ class MeterStreams:
             within = context.time_remaining()
             async with self._admission.short_turn(account_key(request.account_id), caller_of(context)) as refusal:
                 request = replace(request, is_metered=True)
-                opened = refusal or await self._calls.open(request, within, wait, events.on_stop)
+                opened = refusal or await self._calls.open(request, within, wait, events.on_stop, caller.credential_id)
             if isinstance(opened, Refusal):
                 return problem_of(opened)
             events.stream, done = opened

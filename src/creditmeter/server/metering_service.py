@@ -8,7 +8,7 @@ from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId
 from creditmeter.core.instants import Instant, Span
 from creditmeter.server import metering_requests as read
 from creditmeter.server.access.caller import Caller
-from creditmeter.server.access.gate import Gate
+from creditmeter.server.access.gate import CREDENTIAL_ID, Gate
 from creditmeter.server.errors import Context, abort, allowed
 from creditmeter.server.fields import Fields
 from creditmeter.server.frames import Frames, too_many
@@ -54,7 +54,7 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
 
     async def Reserve(self, request: metering_pb2.ReserveRequest, context: Context) -> metering_pb2.ReserveResponse:
         """Hold credit."""
-        reply: metering_pb2.ReserveResponse = await self._mutations.answer("reserve", request, context)
+        reply: metering_pb2.ReserveResponse = await self._mutations.answer("reserve", request, context, CREDENTIAL_ID.get())
         return reply
 
     async def Extend(self, request: metering_pb2.ExtendRequest, context: Context) -> metering_pb2.ExtendResponse:
@@ -74,7 +74,7 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
 
     async def Charge(self, request: metering_pb2.ChargeRequest, context: Context) -> metering_pb2.ChargeResponse:
         """Reserve and commit in one step."""
-        reply: metering_pb2.ChargeResponse = await self._mutations.answer("charge", request, context)
+        reply: metering_pb2.ChargeResponse = await self._mutations.answer("charge", request, context, CREDENTIAL_ID.get())
         return reply
 
     async def Refund(self, request: metering_pb2.RefundRequest, context: Context) -> metering_pb2.RefundResponse:

@@ -67,16 +67,16 @@ class Mutations:
             "refund": _Way(read.refund_of, _refund_response),
         }
 
-    async def answer(self, kind: str, message: Any, context: Context) -> Any:
+    async def answer(self, kind: str, message: Any, context: Context, credential_id: str = "") -> Any:
         """The reply to a request that came by itself. It is written while what it rests on goes to disk, and leaves after
-        that.
+        that. `credential_id` is what its caller shows.
         """
         way = self._ways[kind]
         request, wait = await allowed(context, way.read(message))
         key = _account_of(kind, message)
         await allowed(context, await self.admission.begin(key, caller_of(context), frees=kind in FREEING))
         try:
-            outcome = self._meter.decide(request, context.time_remaining(), wait=wait)
+            outcome = self._meter.decide(request, context.time_remaining(), wait=wait, credential_id=credential_id)
             if not callable(outcome):
                 return await self._answered(way, outcome, context)
         finally:
@@ -96,9 +96,9 @@ class Mutations:
             self.admission.wrote(time.perf_counter() - began)
         return reply
 
-    def decide(self, mutation: metering_pb2.Mutation, within: float | None) -> Decided | Later:
+    def decide(self, mutation: metering_pb2.Mutation, within: float | None, credential_id: str) -> Decided | Later:
         """Decide about one mutation of several, at once if that is possible; else return what is to be called and awaited. What
-        goes wrong is the result. It may leave once `durable` returns.
+        goes wrong is the result. It may leave once `durable` returns. `credential_id` is what its caller shows.
         """
         kind = mutation.WhichOneof("request")
         if kind is None:
@@ -109,7 +109,7 @@ class Mutations:
             if isinstance(asked, InvalidRequest):
                 return failed(kind, problem_of(asked))
             request, wait = asked
-            outcome = self._meter.decide(request, within, wait=wait)
+            outcome = self._meter.decide(request, within, wait=wait, credential_id=credential_id)
             return partial(self._later, kind, outcome) if callable(outcome) else self._written(kind, outcome)
         except Exception as error:  # noqa: BLE001 - a mutation that fails does not end those beside it
             return fault(kind, error)

@@ -11,6 +11,8 @@ memory a book is part of its account's record (`account_records.py`).
 import asyncio
 from collections.abc import Callable, Iterator
 
+from creditmeter.core.access import DailyLimit
+from creditmeter.core.amounts import ZERO
 from creditmeter.core.clocks import ClockStep
 from creditmeter.core.credit.leases import Moment
 from creditmeter.core.credit.requests import Receipt
@@ -20,6 +22,7 @@ from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.metering.composing import has_idle
 from creditmeter.core.metering.decisions import bound_deadlines, expire, shift_deadlines
+from creditmeter.core.metering.spending import NOBODY, Spender, Spending
 from creditmeter.core.values import replace
 from creditmeter.journal.faults import AccountDamaged, StorageUnavailable
 from creditmeter.journal.journal import Journal
@@ -44,6 +47,10 @@ class Books:
         self._may_go_back = True  # the clock knows the mark on disk, and whether it was of a time that was wrong
         journal.on_written = self._let_go
         self.reservations_changed = asyncio.Event()
+        self.spending = Spending()
+        """What credentials have spent and hold."""
+        self.daily_limit_of: Callable[[str], DailyLimit | None] = lambda _: None
+        """Returns the daily limit of a credential as it is now; None if it has none."""
         self.loads = 0
         """How often the books were read from disk: once at the start, and whenever the journal recovers."""
         self.changes = 0
@@ -68,7 +75,7 @@ class Books:
             book.apply(change)
             book.let_go(change)
 
-        await self._journal.load(apply)
+        self.spending = await self._journal.load(apply)
         self._is_loaded = True
         self.loads += 1
         self.changes += 1
@@ -78,6 +85,7 @@ class Books:
         self._records.take(Mark.UNSETTLED)
         self._records.take(Mark.UNREPORTED)
         for book in list(self):
+            self.spending.note_holds(book)
             if book.leases or book.has_unposted:
                 self._records.mark(book.account_id, Mark.UNSETTLED)
                 self._records.note_unreported(book.account_id, self._clock.boot())
@@ -254,6 +262,7 @@ class Books:
         if new:
             self._journal.write(new, self._now)
         moves_holds = any(_moves(book.reservations.get(each.reservation_id), each) for each in change.reservations)
+        self.spending.note(book, change)
         book.apply(change)
         self.changes += 1
         for listener in self.on_change:
@@ -270,6 +279,13 @@ class Books:
             if self._clock.boot() < record.wanted_until and has_idle(book):
                 self._records.mark(change.account_id, Mark.FREED)
                 self._records.woken.set()
+
+    def spender(self, credential_id: str, now: Instant) -> Spender:
+        """Who work is charged to that a caller with this credential asks for now; an empty one is none."""
+        if not credential_id:
+            return NOBODY
+        limit = self.daily_limit_of(credential_id)
+        return Spender(credential_id, limit, ZERO if limit is None else self.spending.used(credential_id, now))
 
     def expire(self, book: Book, now: Instant) -> None:
         """End the reservations whose deadline is past. This comes before every decision, so that none sees a hold that is over.
@@ -318,7 +334,8 @@ class Books:
             StorageUnavailable: the journal cannot be written.
         """
         if self._journal.wants_image(self._now):
-            self._journal.write_image([live for book in self if (live := book.live)], self._now)
+            live = [live for book in self if (live := book.live)]
+            self._journal.write_image(live, self._now, self.spending.spent)
 
     def drop_before(self, moment: Instant) -> None:
         """Have the journal forget what is older than a moment, and as much older than what waits to be posted.

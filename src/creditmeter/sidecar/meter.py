@@ -14,22 +14,12 @@ from creditmeter.central.store import CentralStore
 from creditmeter.core.amounts import ZERO, Microcredits
 from creditmeter.core.credit.leases import Moment
 from creditmeter.core.credit.requests import ChargeNow, Commit, Done, Extend, Receipt, RefundCharge, Release, Request, Reserve
-from creditmeter.core.credit.reservations import Reservation
+from creditmeter.core.credit.reservations import Hold, Reservation
 from creditmeter.core.ids import AccountId, RequestId, ReservationId, origin_of
 from creditmeter.core.instants import DAY, SECOND, Span
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.metering.committed_holds import CommittedHold, committed_hold
-from creditmeter.core.metering.decisions import (
-    Limits,
-    SettleFirst,
-    Short,
-    charge_now,
-    commit,
-    extend,
-    refund,
-    release,
-    reserve,
-)
+from creditmeter.core.metering.decisions import Limits, SettleFirst, Short, charge_now, commit, extend, refund, release, reserve
 from creditmeter.core.metering.metered import FIRST_OUTPUT_TOKENS, interrupted, is_of_sidecar
 from creditmeter.core.metering.replays import replay
 from creditmeter.core.prices.pricing import Pricing
@@ -53,10 +43,7 @@ from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
 from creditmeter.sidecar.naming import Names
 from creditmeter.sidecar.outcomes import Outcome, outcome_of
 from creditmeter.sidecar.settler import Settler
-from creditmeter.sidecar.shortage import (
-    Wanted,
-    refused_call,
-)
+from creditmeter.sidecar.shortage import Wanted, refused_call
 from creditmeter.sidecar.waiting import waits_until
 
 RETRY_AFTER = SECOND
@@ -102,8 +89,10 @@ class Meter:
         self.is_draining = False
         self.on_commit: list[Callable[[CommittedHold], None]] = []
 
-    async def answer(self, request: Request, within: float | None = None, *, wait: Span | None = None) -> Outcome:
-        """What becomes of a request, once all that it rests on is on disk. `within` and `wait` are as in `decide`.
+    async def answer(
+        self, request: Request, within: float | None = None, *, wait: Span | None = None, credential_id: str = ""
+    ) -> Outcome:
+        """What becomes of a request, once all that it rests on is on disk. The arguments are as in `decide`.
 
         Raises:
             AccountDamaged: the account is in quarantine.
@@ -111,22 +100,24 @@ class Meter:
             SidecarFenced: another process has this sidecar's identity.
             StorageUnavailable: the journal cannot be written; it is unknown whether the request took effect.
         """
-        outcome = self.decide(request, within, wait=wait)
+        outcome = self.decide(request, within, wait=wait, credential_id=credential_id)
         if callable(outcome):
             outcome = await outcome()
         await self.durable()
         return outcome
 
-    def decide(self, request: Request, within: float | None = None, *, wait: Span | None = None) -> Outcome | Deciding:
+    def decide(
+        self, request: Request, within: float | None = None, *, wait: Span | None = None, credential_id: str = ""
+    ) -> Outcome | Deciding:
         """Decide about a request and record what was decided, at once if what is in hand is enough for that; else return what
         is to be called and awaited. Nothing of the outcome may leave before `durable` returns.
 
-        The caller wants to know within so many seconds, and waits for recalled credit for `wait`. What this raises is as in
-        `answer`.
+        The caller wants to know within so many seconds, and waits for recalled credit for `wait`. What it reserves or charges
+        counts as spent with its credential. What this raises is as in `answer`.
         """
         match request:
             case Reserve():
-                return self._reserve(request, within, wait)
+                return self._reserve(request, within, wait, credential_id)
             case Extend():
                 return self._extend(request, within, wait)
             case Commit():
@@ -134,7 +125,7 @@ class Meter:
             case Release():
                 return self._release(request)
             case ChargeNow():
-                return self._charge(request, within, wait)
+                return self._charge(request, within, wait, credential_id)
             case RefundCharge():
                 return self._refund(request)
 
@@ -160,7 +151,7 @@ class Meter:
         """
         await self._books.durable(since)
 
-    def _reserve(self, request: Reserve, within: float | None, wait: Span | None) -> Outcome | Deciding:
+    def _reserve(self, request: Reserve, within: float | None, wait: Span | None, credential_id: str) -> Outcome | Deciding:
         now, is_partial = self._books.moment().now, request.allow_partial or request.is_metered
         if request.is_metered:
             hold = self._pricing.metered_hold(request.work, request.amount, FIRST_OUTPUT_TOKENS, now)
@@ -169,15 +160,16 @@ class Meter:
         if isinstance(hold, Refusal):
             return self._unless_seen(request.account_id, request, hold)
 
+        def part_for(budget: Microcredits, at: Moment) -> Hold | None:
+            part = self._pricing.partial_hold(hold, budget, at.now) if is_partial else None
+            return replace(part, max_output_tokens=None) if part is not None and request.is_metered else part
+
         def decide(book: Book, at: Moment, exhausted: bool) -> Change | Short | Refusal:
-            name = self._names.reservation(book.account_id)
-            decided = reserve(book, request, hold, at, name, self._limits)
-            if isinstance(decided, Short) and exhausted and is_partial:
-                part = self._pricing.partial_hold(hold, book.idle(at), at.now)
-                if part is not None:
-                    part = replace(part, max_output_tokens=None) if request.is_metered else part
-                    return reserve(book, request, part, at, name, self._limits)
-            return decided
+            name, spender = self._names.reservation(book.account_id), self._books.spender(credential_id, at.now)
+            within_limit = None if spender.left is None or hold.amount <= spender.left else part_for(spender.left, at)
+            decided = reserve(book, request, within_limit or hold, at, name, self._limits, spender)
+            part = part_for(book.idle(at), at) if isinstance(decided, Short) and exhausted else None
+            return decided if part is None else reserve(book, request, part, at, name, self._limits, spender)
 
         wanted = Wanted(request.account_id, request, hold.amount, *self._until(within, wait), partial=is_partial)
         return self._new_work(wanted, decide)
@@ -198,7 +190,8 @@ class Meter:
             reservation = self._books.reservation(request.reservation_id)
             if reservation is None:
                 return ReservationNotFound(request.reservation_id)
-            return extend(book, request, reservation, hold, at, self._limits)
+            spender = self._books.spender(reservation.credential_id, at.now)
+            return extend(book, request, reservation, hold, at, self._limits, spender)
 
         more = max(0, hold.amount - held.charged - held.held) if hold is not None and held is not None else 0
         wanted = Wanted(book.account_id, request, Microcredits(more), *self._until(within, wait))
@@ -244,14 +237,15 @@ class Meter:
             for listener in self.on_commit:
                 listener(found)
 
-    def _charge(self, request: ChargeNow, within: float | None, wait: Span | None) -> Outcome | Deciding:
+    def _charge(self, request: ChargeNow, within: float | None, wait: Span | None, credential_id: str) -> Outcome | Deciding:
         now = self._books.moment().now
         cost = self._pricing.cost(request.usage, request.amount, now, is_fact=request.already_incurred)
         if isinstance(cost, Refusal):
             return self._unless_seen(request.account_id, request, cost)
 
         def decide(book: Book, at: Moment, _exhausted: bool) -> Change | Short | Refusal:
-            return charge_now(book, request, cost, at, self._names.charge(book.account_id), request.labels)
+            name, spender = self._names.charge(book.account_id), self._books.spender(credential_id, at.now)
+            return charge_now(book, request, cost, at, name, request.labels, spender)
 
         wanted = Wanted(request.account_id, request, cost.amount, *self._until(within, wait))
         return self._new_work(wanted, decide)

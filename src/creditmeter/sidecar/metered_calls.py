@@ -42,15 +42,20 @@ class MeteredCalls:
         books.on_change.append(self._note)
 
     async def open(
-        self, request: Reserve, within: float | None, wait: Span | None, on_stop: Callable[[], None]
+        self,
+        request: Reserve,
+        within: float | None,
+        wait: Span | None,
+        on_stop: Callable[[], None],
+        credential_id: str = "",
     ) -> tuple[MeteredStream, Done[Reservation]] | Refusal:
         """Begin a metered call, or resume it: the stream, and the call's reservation as it is now. `on_stop` is called when
-        another stream resumes the call, and when the sidecar begins to stop.
+        another stream resumes the call, and when the sidecar begins to stop. The rest is as in `Meter.decide`.
 
         Raises:
             What `Meter.answer` does.
         """
-        outcome = await self._meter.answer(request, within, wait=wait)
+        outcome = await self._meter.answer(request, within, wait=wait, credential_id=credential_id)
         if isinstance(outcome, Refusal):
             return outcome
         made = outcome.reply.reservation

@@ -26,6 +26,7 @@ from creditmeter.core.metering.metered import (
 from creditmeter.core.prices.pricing import Pricing
 from creditmeter.core.refusals import (
     AmountAboveLimit,
+    DailyLimitExceeded,
     InsufficientCredits,
     InvalidRequest,
     Refusal,
@@ -49,6 +50,7 @@ class StopReason(Enum):
     """Why a metered call should stop."""
 
     HOLD_USED_UP = auto()
+    DAILY_LIMIT_EXCEEDED = auto()
     RESERVATION_EXPIRED = auto()
     RESERVATION_ENDED = auto()
 
@@ -88,6 +90,7 @@ class MeteredStream:
         self._begin(reservation)
         self._raise_at = Span(0)
         self._latest: Instant | None = None
+        self._once_used_up = StopReason.HOLD_USED_UP
 
     def supersede(self) -> None:
         """Note that another stream goes on with the call."""
@@ -203,7 +206,7 @@ class MeteredStream:
         if reservation.state is not ReservationState.HELD:
             return stop_reason_of(reservation)
         cover = self._cover(reservation, counted)
-        return StopReason.HOLD_USED_UP if cover.is_used_up(self._pace) else GoOn(cover.left)
+        return self._once_used_up if cover.is_used_up(self._pace) else GoOn(cover.left)
 
     def _is_lasting(self, reservation: Reservation) -> bool:
         """Whether its deadline is far enough ahead, or as far as it may be."""
@@ -254,15 +257,19 @@ class MeteredStream:
         asked = Extend(name, self.reservation_id, amount=wanted if is_more else None, ttl=self._ttl)
         try:
             async with asyncio.timeout(LONGEST_RAISE_SECONDS):
-                return await self._meter.answer(asked)
+                outcome = await self._meter.answer(asked)
         except (CentralUnavailable, TimeoutError):
             return None
+        if is_more and isinstance(outcome, Refusal):
+            is_limited = isinstance(outcome, DailyLimitExceeded)
+            self._once_used_up = StopReason.DAILY_LIMIT_EXCEEDED if is_limited else StopReason.HOLD_USED_UP
+        return outcome
 
 
 def _most(outcome: Outcome, held: Microcredits) -> Microcredits | None:
     """The total to which a hold can be raised that could not be raised as far as was wanted; None if that is not known."""
     match outcome:
-        case InsufficientCredits(available=available):
+        case InsufficientCredits(available=available) | DailyLimitExceeded(available=available):
             return Microcredits(held + available)
         case AmountAboveLimit(limit=limit):
             return limit

@@ -134,6 +134,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_STREAM_RESUMED: _ErrorReason.ValueType  # 39
     """ABORTED. The metered call was resumed on another stream, which goes on with it. This one must not be opened again."""
+    ERROR_REASON_DAILY_LIMIT_EXCEEDED: _ErrorReason.ValueType  # 40
+    """RESOURCE_EXHAUSTED with RetryInfo. The call would cost more than the daily limit of a token or certificate leaves: that
+    of the caller or, of an Extend, of who opened the hold. A sidecar counts what was charged on the UTC day and what is
+    held. Ask for less, wait until the day is over, or have the limit raised in the access file. Metadata:
+    required_microcredits, available_microcredits, limit_microcredits, resets_at (RFC 3339).
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reasons of all errors, with the status code of each and whether a retry helps."""
@@ -246,4 +252,10 @@ central store's clock.
 """
 ERROR_REASON_STREAM_RESUMED: ErrorReason.ValueType  # 39
 """ABORTED. The metered call was resumed on another stream, which goes on with it. This one must not be opened again."""
+ERROR_REASON_DAILY_LIMIT_EXCEEDED: ErrorReason.ValueType  # 40
+"""RESOURCE_EXHAUSTED with RetryInfo. The call would cost more than the daily limit of a token or certificate leaves: that
+of the caller or, of an Extend, of who opened the hold. A sidecar counts what was charged on the UTC day and what is
+held. Ask for less, wait until the day is over, or have the limit raised in the access file. Metadata:
+required_microcredits, available_microcredits, limit_microcredits, resets_at (RFC 3339).
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

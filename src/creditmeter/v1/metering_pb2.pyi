@@ -62,6 +62,8 @@ class _MeterStopReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Meter
     """Another call committed or released the reservation."""
     METER_STOP_REASON_SHUTTING_DOWN: _MeterStopReason.ValueType  # 4
     """The sidecar is stopping; finish is taken until its shutdown grace ends."""
+    METER_STOP_REASON_DAILY_LIMIT_EXCEEDED: _MeterStopReason.ValueType  # 5
+    """The usage so far costs what is held, and the daily limit of who opened the call lets the hold be raised no further."""
 
 class MeterStopReason(_MeterStopReason, metaclass=_MeterStopReasonEnumTypeWrapper):
     """Why a metered call should stop."""
@@ -76,6 +78,8 @@ METER_STOP_REASON_RESERVATION_ENDED: MeterStopReason.ValueType  # 3
 """Another call committed or released the reservation."""
 METER_STOP_REASON_SHUTTING_DOWN: MeterStopReason.ValueType  # 4
 """The sidecar is stopping; finish is taken until its shutdown grace ends."""
+METER_STOP_REASON_DAILY_LIMIT_EXCEEDED: MeterStopReason.ValueType  # 5
+"""The usage so far costs what is held, and the daily limit of who opened the call lets the hold be raised no further."""
 Global___MeterStopReason: _TypeAlias = MeterStopReason  # noqa: Y015
 
 @_typing.final

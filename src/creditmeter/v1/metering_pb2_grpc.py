@@ -124,7 +124,7 @@ class MeteringServiceServicer:
     def Reserve(self, request, context):
         """Reserve holds credits for a call until a deadline, all or nothing unless allow_partial is set. Errors:
         INSUFFICIENT_CREDITS, RECALL_PENDING, CONTENDED, DAY_NOT_BEGUN, CENTRAL_UNAVAILABLE, UNPRICED, LIMIT_EXCEEDED,
-        AMOUNT_ABOVE_LIMIT, ACCOUNT_NOT_FOUND, ACCOUNT_SUSPENDED, ACCOUNT_CLOSED, SHUTTING_DOWN.
+        AMOUNT_ABOVE_LIMIT, DAILY_LIMIT_EXCEEDED, ACCOUNT_NOT_FOUND, ACCOUNT_SUSPENDED, ACCOUNT_CLOSED, SHUTTING_DOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -64,7 +64,7 @@ class MeteringServiceStub:
     Reserve: _grpc.UnaryUnaryMultiCallable[_metering_pb2.ReserveRequest, _metering_pb2.ReserveResponse]
     """Reserve holds credits for a call until a deadline, all or nothing unless allow_partial is set. Errors:
     INSUFFICIENT_CREDITS, RECALL_PENDING, CONTENDED, DAY_NOT_BEGUN, CENTRAL_UNAVAILABLE, UNPRICED, LIMIT_EXCEEDED,
-    AMOUNT_ABOVE_LIMIT, ACCOUNT_NOT_FOUND, ACCOUNT_SUSPENDED, ACCOUNT_CLOSED, SHUTTING_DOWN.
+    AMOUNT_ABOVE_LIMIT, DAILY_LIMIT_EXCEEDED, ACCOUNT_NOT_FOUND, ACCOUNT_SUSPENDED, ACCOUNT_CLOSED, SHUTTING_DOWN.
     """
     Extend: _grpc.UnaryUnaryMultiCallable[_metering_pb2.ExtendRequest, _metering_pb2.ExtendResponse]
     """Extend raises a hold to a new total, pushes its deadline, or both. If it is refused, the old hold stands. Errors:
@@ -139,7 +139,7 @@ class MeteringServiceAsyncStub(MeteringServiceStub):
     Reserve: _aio.UnaryUnaryMultiCallable[_metering_pb2.ReserveRequest, _metering_pb2.ReserveResponse]  # type: ignore[assignment]
     """Reserve holds credits for a call until a deadline, all or nothing unless allow_partial is set. Errors:
     INSUFFICIENT_CREDITS, RECALL_PENDING, CONTENDED, DAY_NOT_BEGUN, CENTRAL_UNAVAILABLE, UNPRICED, LIMIT_EXCEEDED,
-    AMOUNT_ABOVE_LIMIT, ACCOUNT_NOT_FOUND, ACCOUNT_SUSPENDED, ACCOUNT_CLOSED, SHUTTING_DOWN.
+    AMOUNT_ABOVE_LIMIT, DAILY_LIMIT_EXCEEDED, ACCOUNT_NOT_FOUND, ACCOUNT_SUSPENDED, ACCOUNT_CLOSED, SHUTTING_DOWN.
     """
     Extend: _aio.UnaryUnaryMultiCallable[_metering_pb2.ExtendRequest, _metering_pb2.ExtendResponse]  # type: ignore[assignment]
     """Extend raises a hold to a new total, pushes its deadline, or both. If it is refused, the old hold stands. Errors:
@@ -223,7 +223,7 @@ class MeteringServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_metering_pb2.ReserveResponse, _abc.Awaitable[_metering_pb2.ReserveResponse]]:
         """Reserve holds credits for a call until a deadline, all or nothing unless allow_partial is set. Errors:
         INSUFFICIENT_CREDITS, RECALL_PENDING, CONTENDED, DAY_NOT_BEGUN, CENTRAL_UNAVAILABLE, UNPRICED, LIMIT_EXCEEDED,
-        AMOUNT_ABOVE_LIMIT, ACCOUNT_NOT_FOUND, ACCOUNT_SUSPENDED, ACCOUNT_CLOSED, SHUTTING_DOWN.
+        AMOUNT_ABOVE_LIMIT, DAILY_LIMIT_EXCEEDED, ACCOUNT_NOT_FOUND, ACCOUNT_SUSPENDED, ACCOUNT_CLOSED, SHUTTING_DOWN.
         """
 
     @_abc_1.abstractmethod

@@ -49,10 +49,16 @@ def test_what_is_made_is_listed_newest_first_and_revoked_by_its_id(cli: CommandL
     by_name = cli.read("token", "create", "c", "--scope", "read", "--certificate", "spiffe://x/y", "--access-file", str(link))
     assert set(by_name) == {"id"}
     assert link.is_symlink()
-    third = cli.read("token", "create", "third", "--scope", "refund", "--expires-at", "2027-01-01")
+    more = ("--expires-at", "2027-01-01", "--daily-limit", "2500.5")
+    third = cli.read("token", "create", "third", "--scope", "refund", *more)
     listed = cli.read("token", "list")["credentials"]
     assert [each["id"] for each in listed] == [third["id"], by_name["id"], first["id"]]
     assert [each["expires_at"] for each in listed] == ["2027-01-01T00:00:00Z", None, None]
+    assert [each["daily_limit_microcredits"] for each in listed] == [2_500_500_000, None, None]
+    assert [(each["name"], each.get("daily_limit_credits")) for each in json.loads(file.read_text())["credentials"]] == [
+        *(("first", None), ("c", None), ("third", 2500.5))
+    ]
+    assert "2,500.5" in cli("token", "list").out
     assert [each["certificate"] for each in listed] == [None, "spiffe://x/y", None]
     assert cli("token", "revoke", by_name["id"]).out == f"{by_name['id']} is revoked\n"
     assert [each["id"] for each in cli.read("token", "list")["credentials"]] == [third["id"], first["id"]]
@@ -69,6 +75,9 @@ def test_what_is_made_is_listed_newest_first_and_revoked_by_its_id(cli: CommandL
         (("create", "w", "--scope", "meter", "--account", "two words"), "no account's id"),
         (("create", "w", "--scope", "meter", "--expires-at", "soon"), "is not a time"),
         (("create", "w", "--scope", "meter", "--expires-at", "2020-01-01"), "it is over"),
+        (("create", "w", "--scope", "meter", "--daily-limit", "-1"), "is not a number of credits"),
+        (("create", "w", "--scope", "meter", "--daily-limit", "much"), "is not a number of credits"),
+        (("create", "w", "--scope", "meter", "--daily-limit", "1000000001"), "0 to 1,000,000,000"),
         (("create", "w", "--scope", "meter", "--account", ""), "no account's id"),
         (("create", "w", "--scope", "meter", "--account-prefix", ""), "no account's id"),
         (("create", "w", "--scope", "meter", "--certificate", ""), "no name that a certificate has"),

@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -21,10 +20,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from creditmeter.core.access import Scope
 from creditmeter.core.ids import account_key
 from creditmeter.server.access.requirements import REQUIREMENTS
-from creditmeter.server.app import running
-from creditmeter.server.config import Settings
 from creditmeter.v1 import account_pb2, admin_pb2, metering_pb2, work_pb2
-from tests.clocks import ManualClock
 from tests.credentials import AccessFile, Metadata, accounts
 from tests.server.conftest import Failure, Services
 
@@ -45,30 +41,6 @@ TOOLS = {
 STREAMS = {path for path, method in (METHODS | TOOLS).items() if method.client_streaming}
 LOST_BY_GRPC = "Internal error from Core"
 """How gRPC's client ends a stream that was refused while it wrote: it forgets what the server said. It is asked again then."""
-
-
-@pytest.fixture
-def access_file(data_dir: Path) -> AccessFile:
-    """An access file that knows nobody."""
-    return AccessFile(data_dir / "access.json")
-
-
-@pytest.fixture
-async def guarded(migrated_dir: Path, clock: ManualClock, access_file: AccessFile) -> AsyncIterator[Services]:
-    """A running program with everything enabled, to which nobody may talk without a token, by its socket neither."""
-    settings = Settings.load(
-        None,
-        listen=("127.0.0.1:0",),
-        data_dir=migrated_dir,
-        access_file=access_file.path,
-        socket_scopes="none",
-        enable_admin=True,
-        channelz=True,
-        settle_interval=0.02,
-        shutdown_grace=0.2,
-    )
-    async with running(settings, clock) as program, grpc.aio.insecure_channel(program.addresses[1]) as channel:
-        yield Services.on(program, migrated_dir, channel)
 
 
 @contextlib.asynccontextmanager

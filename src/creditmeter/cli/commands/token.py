@@ -11,7 +11,7 @@ import typer
 
 from creditmeter.cli.connection import load_settings
 from creditmeter.cli.exits import CommandFailed, ExitCode
-from creditmeter.cli.options import AsJson, read_moment
+from creditmeter.cli.options import AsJson, read_credits, read_moment
 from creditmeter.cli.output import print_json
 from creditmeter.cli.screen import print_lines, print_table, say, table
 from creditmeter.cli.times import short_time
@@ -27,6 +27,7 @@ from creditmeter.core.access import (
     new_credential_id,
     new_token,
 )
+from creditmeter.core.amounts import Microcredits, format_credits
 from creditmeter.core.ids import AccountId, is_id
 from creditmeter.core.instants import SECOND, Instant, from_datetime, to_datetime
 
@@ -36,6 +37,15 @@ File = Annotated[
     Path | None,
     typer.Option(
         "--access-file", metavar="FILE", help="The access file. Default: the setting access_file.", show_default=False
+    ),
+]
+DailyLimit = Annotated[
+    int | None,
+    typer.Option(
+        parser=read_credits,
+        metavar="CREDITS",
+        help="The most that its calls may cost on a UTC day, at each sidecar. Default: no limit.",
+        show_default=False,
     ),
 ]
 MOST_NAME = 128
@@ -56,6 +66,7 @@ def create(
     expires_at: Annotated[
         datetime | None, typer.Option(parser=read_moment, metavar="TIME", help="Until when. Default: until it is revoked.")
     ] = None,
+    daily_limit: DailyLimit = None,
     certificate: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="No token: a name in the certificate that the caller shows (tls_client_ca)."),
@@ -70,11 +81,7 @@ def create(
     if not 1 <= len(name) <= MOST_NAME or not name.isprintable():
         raise typer.BadParameter(f"a name has 1 to {MOST_NAME} printable characters", param_hint="NAME")
     rights = Rights(name, frozenset(scopes), _accounts(accounts, prefixes))
-    if certificate is not None and not (certificate and certificate.isprintable()):
-        raise typer.BadParameter("it is no name that a certificate has", param_hint="--certificate")
-    made, token = _made(rights, certificate or "", expires_at)
-    if not made.is_valid(made.created_at):
-        raise typer.BadParameter("it is over: name a moment to come", param_hint="--expires-at")
+    made, token = _made(rights, certificate, expires_at, daily_limit)
     _change(access_file, lambda known: Credentials([*known.known, made]))
     if as_json:
         print_json({"id": made.credential_id} | ({"token": token} if token else {}))
@@ -97,11 +104,13 @@ def list_them(access_file: File = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"credentials": [_document(each) for each in reversed(known)]})
         return
-    shown = table("id", "name", "scopes", "accounts", "shows", "expires", ids=("id",), times=("expires",), goes=("name",))
+    columns = ("id", "name", "scopes", "accounts", "daily limit", "shows", "expires")
+    shown = table(*columns, right=("daily limit",), ids=("id",), times=("expires",), goes=("name", "shows"))
     for each in reversed(known):
         expires = "-" if each.expires_at is None else short_time(to_datetime(each.expires_at))
         shows = each.certificate or "a token"
-        shown.add_row(each.credential_id, each.rights.name, _scopes(each), _shown_accounts(each), shows, expires)
+        limit = "-" if each.daily_limit is None else format_credits(each.daily_limit)
+        shown.add_row(each.credential_id, each.rights.name, _scopes(each), _shown_accounts(each), limit, shows, expires)
     print_table(shown, empty="nobody: `creditmeter token create` makes a token")
 
 
@@ -122,13 +131,26 @@ def revoke(
     print_lines(f"{which} is revoked")
 
 
-def _made(rights: Rights, certificate: str, expires_at: datetime | None) -> tuple[Credential, str]:
+def _made(
+    rights: Rights, certificate: str | None, expires_at: datetime | None, daily_limit: int | None
+) -> tuple[Credential, str]:
     """A new credential and its token, which is empty for a certificate."""
+    if certificate is not None and not (certificate and certificate.isprintable()):
+        raise typer.BadParameter("it is no name that a certificate has", param_hint="--certificate")
     credential_id = new_credential_id(os.urandom(ID_BYTES))
     token = "" if certificate else new_token(credential_id, os.urandom(SECRET_BYTES))
-    digest = digest_of(token) if token else b""
-    expires = None if expires_at is None else from_datetime(expires_at)
-    return Credential(credential_id, rights, digest, certificate, expires, Instant(int(time()) * SECOND)), token
+    made = Credential(
+        credential_id,
+        rights,
+        digest_of(token) if token else b"",
+        certificate or "",
+        None if expires_at is None else from_datetime(expires_at),
+        Instant(int(time()) * SECOND),
+        None if daily_limit is None else Microcredits(daily_limit),
+    )
+    if not made.is_valid(made.created_at):
+        raise typer.BadParameter("it is over: name a moment to come", param_hint="--expires-at")
+    return made, token
 
 
 def _path(access_file: Path | None) -> Path:
@@ -171,6 +193,7 @@ def _document(credential: Credential) -> dict[str, object]:
         "certificate": credential.certificate or None,
         "created_at": _moment(credential.created_at),
         "expires_at": None if credential.expires_at is None else _moment(credential.expires_at),
+        "daily_limit_microcredits": credential.daily_limit,
     }
 
 

@@ -116,6 +116,7 @@ class Charge(Value, frozen=True):
     `parts` are the cost that leases cover, `excess` is the cost beyond them. `commit_number` counts the commits of one
     reservation from 1. `sent` becomes true before the charge is first sent to the central store. `priced_parts`, `unread`,
     `reported_cost_usd`, `priced_at` and `stand_in` are as in `Cost`; an older charge has no `priced_at`.
+    `credential_id` is the token or certificate that opened its reservation, or made the charge; empty if none was shown.
     """
 
     charge_id: ChargeId
@@ -142,6 +143,7 @@ class Charge(Value, frozen=True):
     reported_cost_usd: Decimal | None = None
     priced_at: Instant | None = None
     stand_in: StandIn | None = None
+    credential_id: str = ""
 
     def __post_init__(self) -> None:
         assert self.cost == self.excess + sum(part.amount for part in self.parts), "a charge's parts make up its cost"

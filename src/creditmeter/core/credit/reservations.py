@@ -46,7 +46,7 @@ class Reservation(Value, frozen=True):
     """A hold on credit. Amounts in microcredits.
 
     `parts` are what it holds now, the oldest first. They are empty once the reservation has ended. `metered` is set if a stream
-    meters the call.
+    meters the call. `credential_id` is the token or certificate that opened it; empty if none was shown.
     """
 
     reservation_id: ReservationId
@@ -65,6 +65,7 @@ class Reservation(Value, frozen=True):
     ended_at: Instant | None = None
     release_reason: str = ""
     metered: MeteredCall | None = None
+    credential_id: str = ""
 
     def __post_init__(self) -> None:
         assert self.state is ReservationState.HELD or not self.parts, "only an open reservation holds credit"

@@ -24,6 +24,7 @@ from creditmeter.core.credit.reservations import Hold, MeteredCall, Reservation,
 from creditmeter.core.ids import ChargeId, RefundId, ReservationId
 from creditmeter.core.instants import HOUR, MINUTE, SECOND, Instant, Span, after
 from creditmeter.core.metering.book import Book, Change
+from creditmeter.core.metering.spending import NOBODY, Spender
 from creditmeter.core.refusals import (
     AccountClosed,
     AccountSuspended,
@@ -79,10 +80,16 @@ def bound_deadlines(book: Book, now: Instant, longest: Span) -> Change:
 
 
 def reserve(
-    book: Book, request: Reserve, hold: Hold, at: Moment, reservation_id: ReservationId, limits: Limits
+    book: Book,
+    request: Reserve,
+    hold: Hold,
+    at: Moment,
+    reservation_id: ReservationId,
+    limits: Limits,
+    spender: Spender = NOBODY,
 ) -> Change | Short | Refusal:
     """Hold credit, all or nothing."""
-    refusal = _new_work_refused(book) or _hold_refused(book, hold.amount, limits)
+    refusal = _new_work_refused(book) or _hold_refused(book, hold.amount, limits) or spender.refusal_of(hold.amount, at.now)
     if refusal is not None:
         return refusal
     parts = _allocate(book, hold.amount, at)
@@ -101,14 +108,23 @@ def reserve(
         labels=request.labels,
         max_output_tokens=hold.max_output_tokens,
         metered=MeteredCall() if request.is_metered else None,
+        credential_id=spender.credential_id,
     )
     return _receipt(book, request, reservation=reservation)
 
 
 def extend(
-    book: Book, request: Extend, reservation: Reservation, hold: Hold | None, at: Moment, limits: Limits
+    book: Book,
+    request: Extend,
+    reservation: Reservation,
+    hold: Hold | None,
+    at: Moment,
+    limits: Limits,
+    spender: Spender = NOBODY,
 ) -> Change | Short | Refusal:
-    """Raise a hold to a new total of charged and held, push its deadline, or both. Refused, the old hold stands."""
+    """Raise a hold to a new total of charged and held, push its deadline, or both. Refused, the old hold stands. The spender is
+    the one that opened the hold.
+    """
     refusal = _not_held(reservation, at.now) or _new_work_refused(book)
     if refusal is not None:
         return refusal
@@ -117,7 +133,7 @@ def extend(
         missing = hold.amount - reservation.charged - reservation.held
         if missing < 0:
             return InvalidRequest((("bound", "the new total is below what is already charged and held"),))
-        refusal = _amount_refused(book, hold.amount)
+        refusal = _amount_refused(book, hold.amount) or spender.refusal_of(missing, at.now)
         if refusal is not None:
             return refusal
         parts = _allocate(book, missing, at)
@@ -153,7 +169,7 @@ def commit(
     covered += _allocate_up_to(book, Microcredits(cost.amount - total(covered)), at)
     charged = Microcredits(reservation.charged + cost.amount)
     keeps_open = request.keep_open and not late and charged <= MAX_BALANCE
-    charge = _charge(book, request, cost, covered, at, charge_id, reservation=reservation, late=late)
+    charge = _charge(book, request, cost, covered, at, charge_id, reservation=reservation)
     committed = replace(
         reservation,
         parts=left if keeps_open else (),
@@ -176,7 +192,13 @@ def release(book: Book, request: Release, reservation: Reservation, at: Moment) 
 
 
 def charge_now(
-    book: Book, request: ChargeNow, cost: Cost, at: Moment, charge_id: ChargeId, labels: Mapping[str, str]
+    book: Book,
+    request: ChargeNow,
+    cost: Cost,
+    at: Moment,
+    charge_id: ChargeId,
+    labels: Mapping[str, str],
+    spender: Spender = NOBODY,
 ) -> Change | Short | Refusal:
     """Reserve and commit in one step. A cost that was already incurred is never refused for lack of credit, and a free action
     needs none.
@@ -184,14 +206,14 @@ def charge_now(
     if request.already_incurred:
         parts = _allocate_up_to(book, cost.amount, at)
     else:
-        refusal = _new_work_refused(book) or _amount_refused(book, cost.amount)
+        refusal = _new_work_refused(book) or _amount_refused(book, cost.amount) or spender.refusal_of(cost.amount, at.now)
         if refusal is not None:
             return refusal
         allocated = _allocate(book, cost.amount, at)
         if isinstance(allocated, Short):
             return allocated
         parts = allocated
-    charge = _charge(book, request, cost, parts, at, charge_id, labels=labels)
+    charge = _charge(book, request, cost, parts, at, charge_id, labels=labels, credential_id=spender.credential_id)
     return _receipt(book, request, charge=charge, spent=parts)
 
 
@@ -290,8 +312,8 @@ def _charge(
     charge_id: ChargeId,
     *,
     reservation: Reservation | None = None,
-    late: bool = False,
     labels: Mapping[str, str] | None = None,
+    credential_id: str = "",
 ) -> Charge:
     """A charge that these parts cover. What an offline allowance covers is excess, since the central store did not lease it."""
     authorized_at = parts[0].authorized_at if parts else at.now
@@ -311,7 +333,7 @@ def _charge(
         rate_card_version=cost.rate_card_version,
         authorized_at=authorized_at,
         committed_at=at.now,
-        late=late,
+        late=reservation is not None and reservation.state is ReservationState.EXPIRED,
         flags=cost.flags,
         labels=reservation.labels if reservation else (labels or {}),
         priced_parts=cost.priced_parts,
@@ -319,6 +341,7 @@ def _charge(
         reported_cost_usd=cost.reported_cost_usd,
         priced_at=cost.priced_at,
         stand_in=cost.stand_in,
+        credential_id=reservation.credential_id if reservation else credential_id,
     )
 
 

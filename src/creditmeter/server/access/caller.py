@@ -17,6 +17,11 @@ class Caller:
         self.name = caller_of(context)
         """Names the caller, for the turns of `server/admission.py`."""
 
+    @property
+    def credential_id(self) -> str:
+        """The id of the credential that it shows; empty if that is none."""
+        return "" if isinstance(self._rights, Problem) else self._rights.credential_id
+
     def judge(self, mutation: metering_pb2.Mutation) -> Verdict | AskingFirst:
         """Whether the caller may ask for this, as `Gate.judge`."""
         kind = mutation.WhichOneof("request")

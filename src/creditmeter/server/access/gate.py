@@ -4,6 +4,7 @@ What is looked at here has been read by gRPC and is at most as large as a messag
 """
 
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -22,6 +23,10 @@ _METADATA_KEY = "authorization"
 _BEARER = "bearer "
 _SOCKET = "unix:"
 _CERTIFICATE_NAMES = ("x509_subject_alternative_name", "x509_common_name")
+
+
+CREDENTIAL_ID: ContextVar[str] = ContextVar("credential_id", default="")
+"""The id of the credential with which the call that runs was admitted; empty if it showed none."""
 
 
 @dataclass(frozen=True, slots=True)

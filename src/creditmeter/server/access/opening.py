@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from creditmeter.core.access import Credentials, Rights, Scope
+from creditmeter.core.access import Credentials, DailyLimit, Rights, Scope
 from creditmeter.files.watched import Watched
 from creditmeter.forms.access import AccessFileError, read_credentials
 from creditmeter.server.access.certificates import Tls
@@ -47,6 +47,10 @@ class Protection:
         by_socket = Rights("of the socket", scopes) if scopes else None
         by_network = Rights("without a token", _WITHOUT_TOKEN) if self.credentials is None else None
         return Gate(WithoutCredentials(by_socket, by_network), self.credentials, names, lambda: sidecar.books.moment().now)
+
+    def daily_limit_of(self, credential_id: str) -> DailyLimit | None:
+        """The daily limit of a credential, as the access file has it now."""
+        return None if self.credentials is None else self.credentials.content.daily_limit(credential_id)
 
 
 def warn_of_exposure(settings: Settings) -> None:
