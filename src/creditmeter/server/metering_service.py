@@ -16,9 +16,10 @@ from creditmeter.server.meter_stream import MeterStreams
 from creditmeter.server.mutations import Mutations
 from creditmeter.server.open_streams import OpenStreams
 from creditmeter.server.paging import page_of
-from creditmeter.server.pipeline import PipelineStream
+from creditmeter.server.pipeline import ANSWER_BYTES, PipelineStream
 from creditmeter.server.replies import charge_message, quote_message, refund_message, reservation_message
 from creditmeter.server.unread import Room
+from creditmeter.server.unread_replies import UnreadReplies
 from creditmeter.sidecar.posting_waits import PostingWaits
 from creditmeter.sidecar.reader import Reader
 from creditmeter.v1 import metering_pb2, metering_pb2_grpc, reservations_pb2
@@ -36,6 +37,7 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         gate: Gate,
         reader: Reader,
         posting_waits: PostingWaits,
+        unread: UnreadReplies,
     ) -> None:
         self._mutations = mutations
         self._frames = frames
@@ -44,6 +46,7 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         self._gate = gate
         self._reader = reader
         self._posting_waits = posting_waits
+        self._unread = unread
         self._room = Room()
 
     async def Quote(self, request: metering_pb2.QuoteRequest, context: Context) -> metering_pb2.QuoteResponse:
@@ -121,9 +124,12 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
 
     async def Batch(self, request: metering_pb2.BatchRequest, context: Context) -> metering_pb2.BatchResponse:
         """Apply mutations in order, each by itself."""
-        await allowed(context, too_many(len(request.mutations)))
-        caller = Caller(self._gate, context)
-        return metering_pb2.BatchResponse(results=await self._frames.apply(request.mutations, context.time_remaining, caller))
+        count = len(request.mutations)
+        await allowed(context, too_many(count) or self._unread.refused(context, ANSWER_BYTES * count))
+        results = await self._frames.apply(request.mutations, context.time_remaining, Caller(self._gate, context))
+        reply = metering_pb2.BatchResponse(results=results)
+        self._unread.hold(context, reply.ByteSize())
+        return reply
 
     async def Pipeline(  # type: ignore[override]  # replies are written, not yielded: frames end in any order
         self, request_iterator: AsyncIterator[Any], context: Context
