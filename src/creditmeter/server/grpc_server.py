@@ -21,6 +21,7 @@ from creditmeter.server.descriptors import connections_for, raise_limit
 from creditmeter.server.disabled_admin import add_disabled_admin
 from creditmeter.server.frames import Frames
 from creditmeter.server.health import METERING, Health
+from creditmeter.server.long_calls import LongCalls
 from creditmeter.server.meter_stream import MeterStreams
 from creditmeter.server.metering_service import MeteringService
 from creditmeter.server.mutations import Mutations
@@ -60,6 +61,7 @@ class Edge:
     streams: OpenStreams
     addresses: Sequence[str]
     unread: UnreadReplies = field(default_factory=UnreadReplies)
+    long_calls: LongCalls = field(default_factory=LongCalls)
 
     def listeners(self) -> Iterator[Listener]:
         """The servers, of which the first one meters."""
@@ -81,7 +83,15 @@ class Edge:
         frames = Frames(mutations, self.metrics)
         meter_streams = MeterStreams(sidecar.metered_calls, self.streams, self.gate, longest_hold, mutations.admission)
         metering = MeteringService(
-            mutations, frames, meter_streams, self.streams, self.gate, sidecar.reader, sidecar.posting_waits, self.unread
+            mutations,
+            frames,
+            meter_streams,
+            self.streams,
+            self.gate,
+            sidecar.reader,
+            sidecar.posting_waits,
+            self.unread,
+            self.long_calls,
         )
         metering_pb2_grpc.add_MeteringServiceServicer_to_server(metering, services)
         account_pb2_grpc.add_AccountServiceServicer_to_server(AccountService(sidecar.reader), services)
@@ -104,7 +114,7 @@ class Edge:
 
     def _probed(self, connections: int) -> grpc.aio.Server:
         server = _server(connections)
-        add_health(server, self.health.servicer)
+        add_health(server, self.health.servicer, self.long_calls)
         return server
 
     def _add_admin(self, services: Any) -> str:
@@ -114,10 +124,10 @@ class Edge:
 
     def _add_tools(self, server: grpc.aio.Server, names: list[str]) -> None:
         """Add what probes and people who look at a server use."""
-        names.append(add_health(server, self.health.servicer))
+        names.append(add_health(server, self.health.servicer, self.long_calls))
         if self.settings.channelz:
-            names.append(add_channelz(server, self.gate))
-        add_reflection(server, names, self.settings.reflection, self.gate)
+            names.append(add_channelz(server, self.gate, self.long_calls))
+        add_reflection(server, names, self.settings.reflection, self.gate, self.long_calls)
 
 
 def _server(connections: int) -> grpc.aio.Server:

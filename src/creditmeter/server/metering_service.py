@@ -12,6 +12,7 @@ from creditmeter.server.access.gate import Gate
 from creditmeter.server.errors import Context, abort, allowed
 from creditmeter.server.fields import Fields
 from creditmeter.server.frames import Frames, too_many
+from creditmeter.server.long_calls import LongCall, LongCalls
 from creditmeter.server.meter_stream import MeterStreams
 from creditmeter.server.mutations import Mutations
 from creditmeter.server.open_streams import OpenStreams
@@ -38,6 +39,7 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         reader: Reader,
         posting_waits: PostingWaits,
         unread: UnreadReplies,
+        long_calls: LongCalls,
     ) -> None:
         self._mutations = mutations
         self._frames = frames
@@ -47,6 +49,7 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         self._reader = reader
         self._posting_waits = posting_waits
         self._unread = unread
+        self._long_calls = long_calls
         self._room = Room()
 
     async def Quote(self, request: metering_pb2.QuoteRequest, context: Context) -> metering_pb2.QuoteResponse:
@@ -99,7 +102,11 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         fields = Fields(request)
         name, wait = fields.id("charge_id", ChargeId), fields.wait() or Span(0)
         await allowed(context, fields.refusal)
-        posted = await self._posting_waits.posted(name, wait, context.time_remaining())
+        posted = None
+        if wait > 0:
+            with self._long_calls.place(LongCall.CHARGE, context) as refusal:
+                await allowed(context, refusal)
+                posted = await self._posting_waits.posted(name, wait, context.time_remaining())
         found = await allowed(context, await self._reader.charge(name)) if posted is None else posted
         return metering_pb2.GetChargeResponse(charge=charge_message(found))
 
@@ -143,6 +150,8 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         self, request_iterator: AsyncIterator[Any], context: Context
     ) -> None:
         """Meter one streamed call."""
-        problem = await self._meter_streams.answer(request_iterator, context)
+        with self._long_calls.place(LongCall.METER, context) as refusal:
+            await allowed(context, refusal)
+            problem = await self._meter_streams.answer(request_iterator, context)
         if problem is not None:
             await abort(context, problem)
