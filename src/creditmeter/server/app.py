@@ -24,6 +24,7 @@ from creditmeter.server.access.opening import Protection, warn_of_exposure
 from creditmeter.server.addresses import AddressUnusable, bind
 from creditmeter.server.config import Settings
 from creditmeter.server.counters import Counters
+from creditmeter.server.descriptors import require_files
 from creditmeter.server.errors import Problem
 from creditmeter.server.exits import DAMAGED, FENCED, MISUNDERSTOOD, OK, UNSETTLED, StartupError
 from creditmeter.server.faults import problem_of_stop
@@ -59,6 +60,7 @@ def serve(settings: Settings) -> int:
         StartupError: it cannot start.
     """
     configure_logging(settings.log_level.value)
+    require_files()
     with asyncio.Runner(loop_factory=_event_loop) as runner:
         return runner.run(_serve(settings))
 
