@@ -27,6 +27,7 @@ NEEDED = (
     "prometheus_client",
     "pydantic",
     "rich",
+    "sortedcontainers",
     "sqlalchemy",
     "structlog",
     "typer",
