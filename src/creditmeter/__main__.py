@@ -26,6 +26,7 @@ NEEDED = (
     "msgspec",
     "prometheus_client",
     "rich",
+    "sortedcontainers",
     "sqlalchemy",
     "structlog",
     "typer",

@@ -13,6 +13,7 @@ ODD_BYTES = 0.3
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _SETTINGS, _GOAWAY, _CONTINUATION = 0, 1, 4, 7, 9
 _END_STREAM, _END_HEADERS = 1, 4
+_INITIAL_WINDOW_SIZE = b"\0\4"
 _PATHS = [
     "/creditmeter.v1.MeteringService/Reserve",
     "/creditmeter.v1.MeteringService/Pipeline",
@@ -42,16 +43,16 @@ async def connect(random: Random, address: str) -> bool:
     return True
 
 
-def an_empty_request(path: bytes) -> bytes:
-    """All that a client says who calls this path, for the first time on its connection, with a message of no bytes."""
+def an_empty_request(path: bytes, *, calls: int = 1, reads: int | None = None) -> bytes:
+    """All that a client says who calls this path on a new connection, so often, with a message of no bytes. It `reads` so many
+    bytes of each reply, and no more; None: as many as is usual.
+    """
     headers = {b":method": b"POST", b":scheme": b"http", b":path": path, b":authority": b"localhost", b"te": b"trailers"}
     block = _block(headers | {b"content-type": b"application/grpc"})
-    return (
-        _PREFACE
-        + _frame(_SETTINGS, 0, 0, b"")
-        + _frame(_HEADERS, _END_HEADERS, 1, block)
-        + _frame(_DATA, _END_STREAM, 1, bytes(5))
-    )
+    settings = b"" if reads is None else _INITIAL_WINDOW_SIZE + reads.to_bytes(4, "big")
+    streams = range(1, 2 * calls, 2)
+    asked = (_frame(_HEADERS, _END_HEADERS, each, block) + _frame(_DATA, _END_STREAM, each, bytes(5)) for each in streams)
+    return _PREFACE + _frame(_SETTINGS, 0, 0, settings) + b"".join(asked)
 
 
 def _said(random: Random) -> bytes:

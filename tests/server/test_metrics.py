@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from creditmeter.central.decisions.pruning import HEARING, REQUEST_KEPT_FOR
 from creditmeter.core.instants import HOUR, MINUTE, SECOND
+from creditmeter.server import metrics
 from creditmeter.server.app import running
 from creditmeter.server.config import ConfigError, Settings
 from creditmeter.server.exits import MISUNDERSTOOD, StartupError
@@ -299,6 +300,49 @@ async def test_an_address_that_is_in_use_is_named(data_dir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         assert f"cannot show metrics on {address}" in str(await why_not(data_dir, metrics_listen=address))
+
+
+@pytest.fixture
+async def page(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MetricsPage]:
+    """A page for one reader at a time."""
+    monkeypatch.setattr(metrics, "MAX_READERS", 1)
+    opened = MetricsPage.open("127.0.0.1:0", Metrics())
+    yield opened
+    await opened.close()
+
+
+async def test_prometheus_reads_from_another_machine(migrated_dir: Path, clock: ManualClock) -> None:
+    """In plain text, without `insecure`, which would open the other addresses as well."""
+    settings = Settings.load(
+        None, listen=("127.0.0.1:0",), data_dir=migrated_dir, metrics_listen="0.0.0.0:0", shutdown_grace=0.2
+    )
+    async with running(settings, clock) as program:
+        assert program.metrics_address is not None
+        assert await read(program.metrics_address)
+
+
+async def test_readers_of_the_page_take_few_places(page: MetricsPage) -> None:
+    """Beyond them a connection is closed, and the next one is served once there is a place."""
+    host, _, port = page.address.rpartition(":")
+    with socket.create_connection((host, int(port))) as first:
+        first.sendall(b"GET /metrics HTTP/1.0\r\n")
+        with socket.create_connection((host, int(port))) as second:
+            assert await asyncio.to_thread(second.recv, 1) == b""
+    async with asyncio.timeout(20):
+        while True:  # until the page has seen that the first one is gone
+            with contextlib.suppress(OSError):
+                assert await read(page.address)
+                return
+
+
+async def test_who_says_nothing_loses_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a reader is not kept out for ever."""
+    monkeypatch.setattr(metrics, "READ_SECONDS", 0.01)
+    opened = MetricsPage.open("127.0.0.1:0", Metrics())
+    host, _, port = opened.address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=20) as silent:
+        assert await asyncio.to_thread(silent.recv, 1) == b""
+    await opened.close()
 
 
 @pytest.mark.parametrize("address", ["9090", "unix:/run/metrics", "localhost:high", "localhost:70000"])

@@ -234,9 +234,10 @@ class RequestIdReused(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Overloaded(Refusal):
-    """Too many requests wait: for the journal's disk, or for the central store's turn to read at length."""
+    """Too much waits: for a turn, for the central store's turn to read at length, or for callers to read their replies."""
 
     retry_after: Span
+    reason: str = "too many requests wait for their turn"
 
 
 @dataclass(frozen=True, slots=True)

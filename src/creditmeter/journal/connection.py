@@ -11,6 +11,7 @@ from typing import TypeVar
 import aiosqlite
 import structlog
 
+from creditmeter.files.descriptors import why_none_left
 from creditmeter.journal import older, version_3
 from creditmeter.journal.durability import Durability
 from creditmeter.journal.faults import JournalUnusable, damaged
@@ -97,6 +98,8 @@ def _open(path: Path, durability: Durability, progress: Progress) -> sqlite3.Con
     except JournalUnusable:
         raise
     except (OSError, sqlite3.Error) as error:
+        if (why := why_none_left(error)) is not None:
+            raise JournalUnusable(f"the journal {path} cannot be opened: {why}") from error
         problem = str(error).splitlines()[0]
         raise JournalUnusable(
             f"the journal {path} cannot be used: {problem}. Restore the file, or move it away only if you accept that charges"

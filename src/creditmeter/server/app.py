@@ -24,8 +24,9 @@ from creditmeter.server.access.opening import Protection, warn_of_exposure
 from creditmeter.server.addresses import AddressUnusable, bind
 from creditmeter.server.config import Settings
 from creditmeter.server.counters import Counters
+from creditmeter.server.descriptors import require_files
 from creditmeter.server.errors import Problem
-from creditmeter.server.exits import DAMAGED, FENCED, MISUNDERSTOOD, OK, UNSETTLED, StartupError
+from creditmeter.server.exits import DAMAGED, FAILED, FENCED, MISUNDERSTOOD, OK, UNSETTLED, StartupError
 from creditmeter.server.faults import problem_of_stop
 from creditmeter.server.grpc_server import Edge, Listener
 from creditmeter.server.health import Health
@@ -53,12 +54,14 @@ _log = structlog.get_logger()
 
 
 def serve(settings: Settings) -> int:
-    """Run a sidecar until it is asked to stop. Returns the exit code: 0, 3 with charges not yet settled, 8 if it was fenced.
+    """Run a sidecar until it is asked to stop. Returns the exit code: 0, 3 with charges not yet settled, 8 if it was fenced, 1
+    if a server of it ended by itself.
 
     Raises:
         StartupError: it cannot start.
     """
     configure_logging(settings.log_level.value)
+    require_files()
     with asyncio.Runner(loop_factory=_event_loop) as runner:
         return runner.run(_serve(settings))
 
@@ -76,6 +79,7 @@ async def _serve(settings: Settings) -> int:
     stop.make_on_signals()
     async with running(settings, SystemClock(), this_boot()) as program:
         program.sidecar.add_condition_listener(lambda condition: stop.make("fenced") if condition is Condition.FENCED else None)
+        program.watch_servers(stop)
         print(json.dumps({"event": "ready"} | program.shown), flush=True)  # noqa: T201 - the ready line
         _collect_rarely()
         _log.info("serving", sidecar_id=program.sidecar.sidecar_id, central=program.sidecar.central.database.address)
@@ -125,6 +129,8 @@ class Program:
         self.parts = Parts()
         self._courier = courier
         self._listening = listening
+        self._watches: list[asyncio.Task[None]] = []
+        self._is_stopping = self._has_failed = False
 
     @property
     def shown(self) -> dict[str, object]:
@@ -136,7 +142,25 @@ class Program:
         """The exit code of the process, once the program has stopped."""
         if self.sidecar.condition is Condition.FENCED:
             return FENCED
+        if self._has_failed:
+            return FAILED
         return OK if self.is_settled else UNSETTLED
+
+    def watch_servers(self, stop: StopRequest) -> None:
+        """Request a stop as soon as a gRPC server ends by itself: a process that hears nothing has to be started anew."""
+        self._watches = [asyncio.create_task(self._watch(each, stop)) for each in self._listening.servers]
+
+    async def _watch(self, server: grpc.aio.Server, stop: StopRequest) -> None:
+        """Wait until a server has ended. The wait must not be cancelled: gRPC would take that for the end of its own."""
+        reason = ""
+        try:
+            await server.wait_for_termination()
+        except Exception as error:  # noqa: BLE001 - whatever gRPC ended with
+            reason = f"{type(error).__name__}: {error}"
+        if not self._is_stopping:
+            self._has_failed = True
+            _log.error("a gRPC server ended by itself: the sidecar stops, and has to be started again", reason=reason)
+            stop.make("server ended")
 
     async def stop(self, grace_seconds: float) -> None:
         """Stop within `grace_seconds` in all. For up to the first half, open reservations may still be committed, released and
@@ -144,6 +168,7 @@ class Program:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace_seconds
+        self._is_stopping = True
         self.parts = Parts()
         self.sidecar.drain()
         await self.sidecar.holds_ended(grace_seconds / 2)

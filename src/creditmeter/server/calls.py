@@ -6,7 +6,7 @@ After a fault it is unknown whether the call took effect. The caller gets a reas
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import grpc
@@ -14,42 +14,44 @@ import structlog
 
 from creditmeter.server.access.gate import CREDENTIAL_ID, Gate
 from creditmeter.server.counters import Counters
-from creditmeter.server.errors import Context, Problem, abort, abort_without_reason, not_implemented, problem_of_abort
+from creditmeter.server.errors import Behavior, Context, Problem, abort, abort_without_reason, not_implemented, problem_of_abort
 from creditmeter.server.faults import Unusable, lenient, problem_of_fault
+from creditmeter.server.unread_replies import UnreadReplies, is_read
 
 _log = structlog.get_logger()
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-Behavior = Callable[[Any, Context], Awaitable[Any]]
 
 
 class Services:
     """Takes services of the contract from generated code, in place of the server, and adds them with their methods wrapped."""
 
-    def __init__(self, server: grpc.aio.Server, metrics: Counters, gate: Gate) -> None:
+    def __init__(self, server: grpc.aio.Server, metrics: Counters, gate: Gate, unread: UnreadReplies) -> None:
         self._server = server
         self._metrics = metrics
         self._gate = gate
+        self._unread = unread
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Nothing: generated code gives the same methods by name as well."""
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
         """Add a service with these methods."""
-        handlers = {name: _wrap(f"/{service}/{name}", each, self._metrics, self._gate) for name, each in handlers.items()}
+        handlers = {name: self._wrap(f"/{service}/{name}", each) for name, each in handlers.items()}
         self._server.add_registered_method_handlers(service, handlers)
 
-
-def _wrap(method: str, handler: Handler, metrics: Counters, gate: Gate) -> Handler:
-    reads, writes = lenient(handler.request_deserializer), handler.response_serializer
-    behavior: Any = handler.unary_unary or handler.stream_stream
-    # A coroutine function, unless it is the stub's own that says "not implemented".
-    behavior = behavior if asyncio.iscoroutinefunction(behavior) else not_implemented(method)
-    behavior = _answering(method, _admitting(method, behavior, gate, takes_stream=handler.unary_unary is None))
-    counted = _counted(method, behavior, metrics)
-    if handler.unary_unary is None:
-        return grpc.stream_stream_rpc_method_handler(counted, reads, writes)
-    return grpc.unary_unary_rpc_method_handler(counted, reads, writes)
+    def _wrap(self, method: str, handler: Handler) -> Handler:
+        reads, writes = lenient(handler.request_deserializer), handler.response_serializer
+        behavior: Any = handler.unary_unary or handler.stream_stream
+        # A coroutine function, unless it is the stub's own that says "not implemented".
+        behavior = behavior if asyncio.iscoroutinefunction(behavior) else not_implemented(method)
+        behavior = _admitting(method, behavior, self._gate, takes_stream=handler.unary_unary is None)
+        if is_read(method) and writes is not None:
+            behavior, writes = self._unread.bounded(behavior, writes), None
+        counted = _counted(method, _answering(method, behavior), self._metrics)
+        if handler.unary_unary is None:
+            return grpc.stream_stream_rpc_method_handler(counted, reads, writes)
+        return grpc.unary_unary_rpc_method_handler(counted, reads, writes)
 
 
 def _counted(method: str, behavior: Behavior, metrics: Counters) -> Behavior:

@@ -8,6 +8,12 @@ import resource
 
 import structlog
 
+from creditmeter.files.descriptors import HOW_TO_ALLOW_MORE
+from creditmeter.server.exits import StartupError
+
+LEAST_FILES = 64
+"""A sidecar that may have fewer files open does not start: it has some 45 open while it does nothing."""
+
 KEPT_FOR_FILES = 256
 """Descriptors for the journal, the central store, its connections, the metrics page and what gRPC itself opens."""
 
@@ -29,6 +35,17 @@ def raise_limit() -> int:
         _log.info("more files may be open", before=soft, now=most)
         soft = most
     return MOST_FILES if soft == resource.RLIM_INFINITY else soft
+
+
+def require_files() -> None:
+    """Raise the limit, and see that a sidecar can work within it.
+
+    Raises:
+        StartupError: it cannot.
+    """
+    files = raise_limit()
+    if files < LEAST_FILES:
+        raise StartupError(f"at most {files} files may be open, and a sidecar needs {LEAST_FILES}. {HOW_TO_ALLOW_MORE}")
 
 
 def connections_for(files: int, addresses: int) -> int:

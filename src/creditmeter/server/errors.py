@@ -26,6 +26,9 @@ from creditmeter.server.contract_names import contract_path
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 """The context of a call, which gRPC passes to the method of a service."""
 
+Behavior: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
+"""What answers a call, from its request and its context."""
+
 DOMAIN = "creditmeter"
 DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
@@ -267,7 +270,7 @@ _TABLE: Mapping[type[Refusal], Callable[[Any], Problem]] = {
     refusals.Overloaded: lambda refusal: Problem(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         "OVERLOADED",
-        "too many requests wait for their turn",
+        refusal.reason,
         retry_after=refusal.retry_after,
     ),
     refusals.ShuttingDown: lambda _: Problem(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 # Exit codes; docs/cli.md lists them with those of the other commands.
 OK = 0
+FAILED = 1
 MISUNDERSTOOD = 2
 UNSETTLED = 3
 CANNOT_START = 4

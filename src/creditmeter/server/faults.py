@@ -8,7 +8,7 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
-from creditmeter.central.engine.faults import CentralRowDamaged, CentralUnavailable, is_refused
+from creditmeter.central.engine.faults import CentralRowDamaged, CentralUnavailable, NoFilesLeft, is_refused
 from creditmeter.core.refusals import ShuttingDown
 from creditmeter.journal.faults import AccountDamaged, FileMissing, JournalUnusable, StorageUnavailable
 from creditmeter.server.errors import Problem, problem_of
@@ -64,6 +64,9 @@ def problem_of_fault(method: str, error: Exception) -> Problem:
             return Problem(grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED", text)
         case CentralRowDamaged(account_id=account_id):
             return Problem(grpc.StatusCode.DATA_LOSS, "STORAGE_DAMAGED", str(error), {"account_id": account_id})
+        case NoFilesLeft():
+            text = f"the central store cannot be reached: {error}; then try again, a change with the same request_id"
+            return Problem(grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE", text)
         case CentralUnavailable():
             text = f"the central store did not answer ({error}); try again, a change with the same request_id"
             return Problem(grpc.StatusCode.UNAVAILABLE, "CENTRAL_UNAVAILABLE", text)

@@ -3,7 +3,7 @@ AdminService and one for probes.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -21,12 +21,14 @@ from creditmeter.server.descriptors import connections_for, raise_limit
 from creditmeter.server.disabled_admin import add_disabled_admin
 from creditmeter.server.frames import Frames
 from creditmeter.server.health import METERING, Health
+from creditmeter.server.long_calls import LongCalls
 from creditmeter.server.meter_stream import MeterStreams
 from creditmeter.server.metering_service import MeteringService
 from creditmeter.server.mutations import Mutations
 from creditmeter.server.open_streams import OpenStreams
 from creditmeter.server.opening import limits_of
 from creditmeter.server.permissions import Access
+from creditmeter.server.unread_replies import UnreadReplies
 from creditmeter.sidecar.sidecar import Sidecar
 from creditmeter.v1 import account_pb2, account_pb2_grpc, admin_pb2, admin_pb2_grpc, metering_pb2_grpc
 
@@ -58,6 +60,8 @@ class Edge:
     metrics: Counters
     streams: OpenStreams
     addresses: Sequence[str]
+    unread: UnreadReplies = field(default_factory=UnreadReplies)
+    long_calls: LongCalls = field(default_factory=LongCalls)
 
     def listeners(self) -> Iterator[Listener]:
         """The servers, of which the first one meters."""
@@ -73,15 +77,21 @@ class Edge:
 
     def _metering(self, connections: int) -> grpc.aio.Server:
         server = _server(connections)
-        services: Any = Services(
-            server, self.metrics, self.gate
-        )  # generated code names the server, of which it uses two methods
+        services: Any = self._services(server)  # generated code names the server, of which it uses two methods
         sidecar, longest_hold = self.sidecar, limits_of(self.settings).max_hold_lifetime
         mutations = Mutations(sidecar.meter, longest_hold)
         frames = Frames(mutations, self.metrics)
         meter_streams = MeterStreams(sidecar.metered_calls, self.streams, self.gate, longest_hold, mutations.admission)
         metering = MeteringService(
-            mutations, frames, meter_streams, self.streams, self.gate, sidecar.reader, sidecar.posting_waits
+            mutations,
+            frames,
+            meter_streams,
+            self.streams,
+            self.gate,
+            sidecar.reader,
+            sidecar.posting_waits,
+            self.unread,
+            self.long_calls,
         )
         metering_pb2_grpc.add_MeteringServiceServicer_to_server(metering, services)
         account_pb2_grpc.add_AccountServiceServicer_to_server(AccountService(sidecar.reader), services)
@@ -95,13 +105,16 @@ class Edge:
 
     def _administering(self, connections: int) -> grpc.aio.Server:
         server = _server(connections)
-        services: Any = Services(server, self.metrics, self.gate)  # as above
+        services: Any = self._services(server)  # as above
         self._add_tools(server, [self._add_admin(services)])
         return server
 
+    def _services(self, server: grpc.aio.Server) -> Services:
+        return Services(server, self.metrics, self.gate, self.unread)
+
     def _probed(self, connections: int) -> grpc.aio.Server:
         server = _server(connections)
-        add_health(server, self.health.servicer)
+        add_health(server, self.health.servicer, self.long_calls)
         return server
 
     def _add_admin(self, services: Any) -> str:
@@ -111,10 +124,10 @@ class Edge:
 
     def _add_tools(self, server: grpc.aio.Server, names: list[str]) -> None:
         """Add what probes and people who look at a server use."""
-        names.append(add_health(server, self.health.servicer))
+        names.append(add_health(server, self.health.servicer, self.long_calls))
         if self.settings.channelz:
-            names.append(add_channelz(server, self.gate))
-        add_reflection(server, names, self.settings.reflection, self.gate)
+            names.append(add_channelz(server, self.gate, self.long_calls))
+        add_reflection(server, names, self.settings.reflection, self.gate, self.long_calls)
 
 
 def _server(connections: int) -> grpc.aio.Server:

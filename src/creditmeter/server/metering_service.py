@@ -12,13 +12,15 @@ from creditmeter.server.access.gate import CREDENTIAL_ID, Gate
 from creditmeter.server.errors import Context, abort, allowed
 from creditmeter.server.fields import Fields
 from creditmeter.server.frames import Frames, too_many
+from creditmeter.server.long_calls import LongCall, LongCalls
 from creditmeter.server.meter_stream import MeterStreams
 from creditmeter.server.mutations import Mutations
 from creditmeter.server.open_streams import OpenStreams
 from creditmeter.server.paging import page_of
-from creditmeter.server.pipeline import PipelineStream
+from creditmeter.server.pipeline import ANSWER_BYTES, PipelineStream
 from creditmeter.server.replies import charge_message, quote_message, refund_message, reservation_message
 from creditmeter.server.unread import Room
+from creditmeter.server.unread_replies import UnreadReplies
 from creditmeter.sidecar.posting_waits import PostingWaits
 from creditmeter.sidecar.reader import Reader
 from creditmeter.v1 import metering_pb2, metering_pb2_grpc, reservations_pb2
@@ -36,6 +38,8 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         gate: Gate,
         reader: Reader,
         posting_waits: PostingWaits,
+        unread: UnreadReplies,
+        long_calls: LongCalls,
     ) -> None:
         self._mutations = mutations
         self._frames = frames
@@ -44,6 +48,8 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         self._gate = gate
         self._reader = reader
         self._posting_waits = posting_waits
+        self._unread = unread
+        self._long_calls = long_calls
         self._room = Room()
 
     async def Quote(self, request: metering_pb2.QuoteRequest, context: Context) -> metering_pb2.QuoteResponse:
@@ -96,7 +102,11 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         fields = Fields(request)
         name, wait = fields.id("charge_id", ChargeId), fields.wait() or Span(0)
         await allowed(context, fields.refusal)
-        posted = await self._posting_waits.posted(name, wait, context.time_remaining())
+        posted = None
+        if wait > 0:
+            with self._long_calls.place(LongCall.CHARGE, context) as refusal:
+                await allowed(context, refusal)
+                posted = await self._posting_waits.posted(name, wait, context.time_remaining())
         found = await allowed(context, await self._reader.charge(name)) if posted is None else posted
         return metering_pb2.GetChargeResponse(charge=charge_message(found))
 
@@ -121,9 +131,12 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
 
     async def Batch(self, request: metering_pb2.BatchRequest, context: Context) -> metering_pb2.BatchResponse:
         """Apply mutations in order, each by itself."""
-        await allowed(context, too_many(len(request.mutations)))
-        caller = Caller(self._gate, context)
-        return metering_pb2.BatchResponse(results=await self._frames.apply(request.mutations, context.time_remaining, caller))
+        count = len(request.mutations)
+        await allowed(context, too_many(count) or self._unread.refused(context, ANSWER_BYTES * count))
+        results = await self._frames.apply(request.mutations, context.time_remaining, Caller(self._gate, context))
+        reply = metering_pb2.BatchResponse(results=results)
+        self._unread.hold(context, reply.ByteSize())
+        return reply
 
     async def Pipeline(  # type: ignore[override]  # replies are written, not yielded: frames end in any order
         self, request_iterator: AsyncIterator[Any], context: Context
@@ -137,6 +150,8 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         self, request_iterator: AsyncIterator[Any], context: Context
     ) -> None:
         """Meter one streamed call."""
-        problem = await self._meter_streams.answer(request_iterator, context)
+        with self._long_calls.place(LongCall.METER, context) as refusal:
+            await allowed(context, refusal)
+            problem = await self._meter_streams.answer(request_iterator, context)
         if problem is not None:
             await abort(context, problem)

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable
 from functools import cache
 from threading import Thread
+from typing import Any
 from wsgiref.simple_server import WSGIServer
 
 import grpc
@@ -127,6 +128,13 @@ class Metrics(Counters):
             beyond.inc()
 
 
+MAX_READERS = 16
+"""Most connections to the page at a time, each of which has a thread. A further one is closed."""
+
+READ_SECONDS = 10.0
+"""A connection to the page on which nothing comes for so long is closed."""
+
+
 class MetricsPage:
     """Exports metrics over plain HTTP, in a thread of its own. `address` has the real port, also if port 0 was asked for."""
 
@@ -147,6 +155,7 @@ class MetricsPage:
             server, thread = start_http_server(int(port), host.strip("[]"), metrics.registry)
         except OSError as error:
             raise AddressUnusable(f"cannot show metrics on {address}: {error.strerror}") from error
+        _bound_readers(server)
         return cls(server, thread, host)
 
     async def close(self) -> None:
@@ -158,3 +167,24 @@ class MetricsPage:
         await asyncio.to_thread(self._server.shutdown)
         self._server.server_close()
         await asyncio.to_thread(self._thread.join)
+
+
+def _bound_readers(server: WSGIServer) -> None:
+    """Have the page serve few connections at a time, and none that says nothing: whoever can reach it needs no right to."""
+    reading: set[object] = set()
+    end = server.shutdown_request
+
+    def verify_request(request: Any, _address: object) -> bool:
+        has_place = len(reading) < MAX_READERS
+        if has_place:
+            reading.add(request)
+        return has_place
+
+    def shutdown_request(request: Any) -> None:
+        reading.discard(request)
+        end(request)
+
+    server.verify_request = verify_request  # type: ignore[assignment]  # its library makes the server, of a class of its own
+    server.shutdown_request = shutdown_request  # type: ignore[method-assign]  # as above
+    handler: Any = server.RequestHandlerClass
+    server.RequestHandlerClass = type("Handler", (handler,), {"timeout": READ_SECONDS})

@@ -134,6 +134,8 @@ class AccountRecord:
 
     def drop_book(self) -> None:
         """Forget the book, and with it how it was used and reported."""
+        if self.book is not None:
+            self.book.leave_listing()
         self.book = None
         self.used_at = self.reported_at = self.wanted_until = Span(0)
         self.unreported_since = None

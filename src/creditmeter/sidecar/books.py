@@ -22,6 +22,7 @@ from creditmeter.core.instants import Instant, Span
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.metering.composing import has_idle
 from creditmeter.core.metering.decisions import bound_deadlines, expire, shift_deadlines
+from creditmeter.core.metering.listing import Listing
 from creditmeter.core.metering.spending import NOBODY, Spender, Spending
 from creditmeter.core.values import replace
 from creditmeter.journal.faults import AccountDamaged, StorageUnavailable
@@ -46,6 +47,8 @@ class Books:
         self._is_known_anew = False
         self._may_go_back = True  # the clock knows the mark on disk, and whether it was of a time that was wrong
         journal.on_written = self._let_go
+        self.listing = Listing()
+        """The reservations of all books, in the order in which they were made."""
         self.reservations_changed = asyncio.Event()
         self.spending = Spending()
         """What credentials have spent and hold."""
@@ -69,6 +72,7 @@ class Books:
         for record in records:
             record.book = None
             record.unreported_since = None
+        self.listing.clear()
 
         def apply(change: Change) -> None:
             book = self._opened(change.account_id)
@@ -189,7 +193,7 @@ class Books:
     def _opened(self, account_id: AccountId) -> Book:
         record = self._records.open(account_id)
         if record.book is None:
-            record.book = Book(account_id)
+            record.book = Book(account_id, self.listing)
         return record.book
 
     def receipt(self, account_id: AccountId, request_id: RequestId) -> Receipt | None:

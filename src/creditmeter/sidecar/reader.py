@@ -5,7 +5,7 @@ what it shows is on disk.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from creditmeter.central.engine.faults import CentralUnavailable
@@ -21,6 +21,7 @@ from creditmeter.core.ids import AccountId, ChargeId, RefundId, ReservationId, a
 from creditmeter.core.instants import Instant
 from creditmeter.core.metering.book import Book
 from creditmeter.core.metering.composing import Envelope, compose, idle_of_other_days
+from creditmeter.core.metering.listing import MadeAt, ReservationQuery
 from creditmeter.core.metering.offline import with_later_resets
 from creditmeter.core.prices.explaining import ExplainedCharge, explained_charge
 from creditmeter.core.prices.price_table import PriceLine, PricePosition, PriceTable
@@ -47,9 +48,7 @@ from creditmeter.forms.rate_cards import card_of
 from creditmeter.journal.journal import Journal
 from creditmeter.sidecar.books import Books
 from creditmeter.sidecar.exchanger import Exchanger
-
-_RECORDS_AT_ONCE = 50
-"""After this many records of the journal requests get a turn."""
+from creditmeter.sidecar.reservation_pages import newest_reservations
 
 MAX_PENDING = 1_000
 """Most unposted charges on the first page of history."""
@@ -112,42 +111,11 @@ class Reader:
         account_id: AccountId | None,
         state: ReservationState | None,
         limit: int,
-        before: tuple[Instant, ReservationId] | None = None,
+        before: MadeAt | None = None,
     ) -> list[Reservation]:
         """Reservations of this sidecar, newest first, at most `limit`, those made before `before`."""
-        now = self._books.moment().now
-        books = [self._books.open(account_id)] if account_id is not None else list(self._books)
-        for book in books:
-            self._books.expire(book, now)
-        in_memory = {each.reservation_id: each for book in books for each in book.reservations.values()}
-        if account_id is not None:
-            self._books.drop_if_empty(account_id)
-        await self._books.durable()
-
-        def is_wanted(each: Reservation) -> bool:
-            return state in (None, each.state) and (before is None or _made(each) < before)
-
-        found = [each for each in in_memory.values() if is_wanted(each)]
-        if state is not ReservationState.HELD:
-            moment = None if before is None else before[0]
-            ended: list[Reservation] = []
-            async for each in self._ended(account_id, moment):
-                if each.reservation_id not in in_memory and is_wanted(each):
-                    ended.append(each)
-                if len(ended) == limit:
-                    break
-            found += ended
-        return sorted(found, key=_made, reverse=True)[:limit]
-
-    async def _ended(self, account_id: AccountId | None, moment: Instant | None) -> AsyncIterator[Reservation]:
-        """The ended reservations of an account, or of all, in the order in which they were made, newest first."""
-        archive = self._journal.archive
-        for number, made in enumerate(archive.made_before(account_id, moment), 1):
-            if number % _RECORDS_AT_ONCE == 0:
-                await asyncio.sleep(0)
-            last = archive.reservation(made.reservation_id) if made is not None else None
-            if last is not None:
-                yield last
+        wanted = ReservationQuery(account_id, state, limit, before)
+        return await newest_reservations(wanted, self._books, self._journal.archive)
 
     async def charge(self, charge_id: ChargeId) -> Charge | ChargeNotFound:
         """A charge, wherever it was made.
@@ -378,10 +346,6 @@ def _of_work(refusal: Refusal, number: int) -> Refusal:
             return InvalidRequest(tuple((name.replace("work", f"work[{number}]", 1), why) for name, why in violations))
         case _:
             return refusal
-
-
-def _made(reservation: Reservation) -> tuple[Instant, ReservationId]:
-    return reservation.created_at, reservation.reservation_id
 
 
 def _stale_balance(book: Book, now: Instant) -> Balance | None:

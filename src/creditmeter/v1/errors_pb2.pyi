@@ -36,7 +36,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_LIMIT_EXCEEDED: _ErrorReason.ValueType  # 2
     """RESOURCE_EXHAUSTED with RetryInfo. The account has as many open reservations on this sidecar as it may have."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 3
-    """RESOURCE_EXHAUSTED with RetryInfo. A queue of the sidecar is full."""
+    """RESOURCE_EXHAUSTED with RetryInfo. A queue of the sidecar is full, too many calls wait,
+    or too much was not read yet.
+    """
     ERROR_REASON_ACCOUNT_NOT_FOUND: _ErrorReason.ValueType  # 4
     """NOT_FOUND. There is no such account."""
     ERROR_REASON_RESERVATION_NOT_FOUND: _ErrorReason.ValueType  # 5
@@ -154,7 +156,9 @@ credit of any kind, left out if it gives none).
 ERROR_REASON_LIMIT_EXCEEDED: ErrorReason.ValueType  # 2
 """RESOURCE_EXHAUSTED with RetryInfo. The account has as many open reservations on this sidecar as it may have."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 3
-"""RESOURCE_EXHAUSTED with RetryInfo. A queue of the sidecar is full."""
+"""RESOURCE_EXHAUSTED with RetryInfo. A queue of the sidecar is full, too many calls wait,
+or too much was not read yet.
+"""
 ERROR_REASON_ACCOUNT_NOT_FOUND: ErrorReason.ValueType  # 4
 """NOT_FOUND. There is no such account."""
 ERROR_REASON_RESERVATION_NOT_FOUND: ErrorReason.ValueType  # 5

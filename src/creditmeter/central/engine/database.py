@@ -7,6 +7,7 @@ and decisions lock their account's row first.
 
 import contextlib
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
@@ -22,14 +23,16 @@ from creditmeter.central.engine import sqlite
 from creditmeter.central.engine.addresses import servers_in
 from creditmeter.central.engine.connections import AsyncConnection, AsyncEngine
 from creditmeter.central.engine.examination import WHOLE_CHECK, Examination, damaged, findings_in
-from creditmeter.central.engine.faults import CentralMisconfigured, CentralRowDamaged, CentralUnavailable
+from creditmeter.central.engine.faults import CentralMisconfigured, CentralRowDamaged, CentralUnavailable, NoFilesLeft
 from creditmeter.central.engine.slots import Slot, Slots
 from creditmeter.central.engine.write_lock import BEGIN_TO_WRITE
 from creditmeter.central.engine.write_queue import WriteQueue
 from creditmeter.core.credit.low_balance import LowBalance
+from creditmeter.files.descriptors import why_none_left
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 _SQLITE_READERS = 4
+_TOLD_AGAIN_SECONDS = 60.0
 """Transactions of this process that read a SQLite file at a time, beside the one that writes."""
 
 _FIRED = "creditmeter_fired"
@@ -113,6 +116,7 @@ class Database:
         self.on_low_balance: list[Callable[[LowBalance], None]] = []
         self.on_write: list[Callable[[], None]] = []
         self._told: set[str] = set()
+        self._told_of_files_at: float | None = None
         self._last_write_failed = False
         self.connect_observer = partial(sqlite.observe, Path(self.url.database or "")) if self.is_sqlite else None
 
@@ -248,7 +252,7 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def _transaction(self, engine: AsyncEngine, slot: Slot | None) -> AsyncIterator[AsyncConnection]:
-        """A transaction. The log names each damaged row once."""
+        """A transaction. The log names each damaged row once, and once a minute that no file can be opened."""
         try:
             async with _transaction(engine, slot, self._unavailable) as connection:
                 yield connection
@@ -256,6 +260,11 @@ class Database:
             if str(error) not in self._told:
                 self._told.add(str(error))
                 _log.error("the central store is damaged", account_id=error.account_id, reason=error.reason)
+            raise
+        except NoFilesLeft as error:
+            if self._told_of_files_at is None or time.monotonic() - self._told_of_files_at > _TOLD_AGAIN_SECONDS:
+                self._told_of_files_at = time.monotonic()
+                _log.error("the central store cannot be reached", reason=str(error))
             raise
 
     def _check_files(self) -> None:
@@ -305,6 +314,7 @@ async def _transaction(engine: AsyncEngine, slot: Slot | None, unavailable: _Exp
     except (IntegrityError, DataError):  # a fault of the program, not of the store
         raise
     except DBAPIError as error:
+        _refuse_without_files(error.orig)
         fault = unavailable(error.orig, _first_line(error.orig or error))
         if fault is None:
             raise
@@ -312,7 +322,19 @@ async def _transaction(engine: AsyncEngine, slot: Slot | None, unavailable: _Exp
     except PoolTimeoutError as error:
         raise CentralUnavailable(_first_line(error), is_crowded=True) from error
     except (OSError, TimeoutError) as error:
+        _refuse_without_files(error)
         raise CentralUnavailable(_first_line(error)) from error
+
+
+def _refuse_without_files(error: BaseException | None) -> None:
+    """Say so if an error comes from no file being left to open.
+
+    Raises:
+        NoFilesLeft: it does.
+    """
+    why = why_none_left(error)
+    if why is not None:
+        raise NoFilesLeft(why) from error
 
 
 def _first_line(error: BaseException) -> str:

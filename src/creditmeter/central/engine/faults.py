@@ -21,6 +21,12 @@ class CentralUnavailable(Exception):
         self.is_crowded = is_crowded
 
 
+class NoFilesLeft(CentralUnavailable):
+    """No connection to the central store could be opened, since this process has as many files open as it may. The message says
+    what to do.
+    """
+
+
 class CentralMisconfigured(Exception):
     """The central store's address, or the store at it, cannot be used. The message says what to do."""
 

@@ -19,6 +19,7 @@ from creditmeter.core.credit.requests import Receipt
 from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, RequestId, ReservationId
 from creditmeter.core.instants import Instant, Span
+from creditmeter.core.metering.listing import Listing
 from creditmeter.core.values import Value, replace
 
 MAX_REFUSED_CALLS = 1_000
@@ -72,11 +73,13 @@ class Book:
     """The state of one account on one sidecar. Changed only by `apply`, `let_go` and `drop_ended_leases`.
 
     A thing that has ended is in it until it is on disk: an ended reservation, a posted charge or refund, a receipt.
-    `refused`, the calls refused for lack of credit that no message reported yet, is in memory only.
+    `refused`, the calls refused for lack of credit that no message reported yet, is in memory only. Its reservations are in the
+    `listing`, too, which other books may share.
     """
 
-    def __init__(self, account_id: AccountId) -> None:
+    def __init__(self, account_id: AccountId, listing: Listing | None = None) -> None:
         self.account_id = account_id
+        self._listing = Listing() if listing is None else listing
         self.account: Account | None = None
         self.snapshot: Snapshot | None = None
         self.leases: dict[LeaseId, Lease] = {}
@@ -121,6 +124,7 @@ class Book:
             self._count(old, -1)
         self._count(new, 1)
         self.reservations[new.reservation_id] = new
+        self._listing.put(new)
         if new.state is ReservationState.HELD and (old is None or old.expires_at != new.expires_at):
             heapq.heappush(self._deadlines, (new.expires_at, new.reservation_id))
             if len(self._deadlines) > 2 * self.open_reservations + _SPARE_DEADLINES:
@@ -274,8 +278,8 @@ class Book:
         for receipt in written.receipts:
             _drop(self.receipts, receipt.request.request_id, receipt)
         for reservation in written.reservations:
-            if reservation.has_ended:
-                _drop(self.reservations, reservation.reservation_id, reservation)
+            if reservation.has_ended and _drop(self.reservations, reservation.reservation_id, reservation):
+                self._listing.drop(reservation.reservation_id)
         for charge in written.charges:
             if charge.posting is not None:
                 _drop(self.charges, charge.charge_id, charge)
@@ -291,6 +295,11 @@ class Book:
                 del self.leases[lease.lease_id]
                 self._held.pop(lease.lease_id, None)
 
+    def leave_listing(self) -> None:
+        """Take its reservations out of the listing: nothing is made of this book any more."""
+        for each in self.reservations:
+            self._listing.drop(each)
+
     @property
     def has_nothing_but_its_account(self) -> bool:
         """Whether nothing is in it that may still change here, or that waits to be reported."""
@@ -298,7 +307,9 @@ class Book:
         return not others
 
 
-def _drop(things: dict[_Key, _Thing], key: _Key, version: _Thing) -> None:
-    """Drop a thing, unless there is a later version of it."""
-    if things.get(key) is version:
+def _drop(things: dict[_Key, _Thing], key: _Key, version: _Thing) -> bool:
+    """Drop a thing, unless there is a later version of it. Returns whether it was dropped."""
+    is_last = things.get(key) is version
+    if is_last:
         del things[key]
+    return is_last

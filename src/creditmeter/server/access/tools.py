@@ -16,8 +16,9 @@ from creditmeter.server.access.exposure import is_of_this_machine
 from creditmeter.server.access.gate import Gate
 from creditmeter.server.access.requirements import lacking
 from creditmeter.server.config import Reflection
-from creditmeter.server.errors import Context, Problem, abort, not_implemented
+from creditmeter.server.errors import Context, Problem, abort, allowed, not_implemented
 from creditmeter.server.faults import Unusable, lenient
+from creditmeter.server.long_calls import LongCall, LongCalls
 
 _ADMINISTERS = frozenset((Scope.ADMIN,))
 _FAMILIES = ("ipv4:", "ipv6:")
@@ -31,8 +32,9 @@ class Tools:
     who may not use them. A request that cannot be decoded is INVALID_REQUEST; gRPC itself would say UNKNOWN.
     """
 
-    def __init__(self, server: grpc.aio.Server, admit: _Admit | None = None) -> None:
+    def __init__(self, server: grpc.aio.Server, long_calls: LongCalls, admit: _Admit | None = None) -> None:
         self._server = server
+        self._long_calls = long_calls
         self._admit = admit
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
@@ -52,7 +54,7 @@ class Tools:
         if handler.request_streaming:
             return grpc.stream_stream_rpc_method_handler(self._guarded_stream(handler.stream_stream), reads, writes)
         if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(self._guarded(handler.unary_stream), reads, writes)
+            return grpc.unary_stream_rpc_method_handler(self._guarded(self._placed(handler.unary_stream)), reads, writes)
         return grpc.unary_unary_rpc_method_handler(self._guarded(handler.unary_unary), reads, writes)
 
     def _guarded(self, behavior: Any) -> Any:
@@ -65,6 +67,16 @@ class Tools:
 
         return call
 
+    def _placed(self, behavior: Any) -> Any:
+        """A behavior of one request that writes replies for as long as its caller likes."""
+
+        async def call(request: Any, context: Context) -> Any:
+            with self._long_calls.place(LongCall.WATCH, context) as refusal:
+                await allowed(context, refusal)
+                return await behavior(request, context)
+
+        return call
+
     def _guarded_stream(self, behavior: Any) -> Any:
         async def usable(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
             async for request in requests:
@@ -73,8 +85,10 @@ class Tools:
 
         async def call(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
             await self._begin(context)
-            async for reply in behavior(usable(requests, context), context):
-                yield reply
+            with self._long_calls.place(LongCall.WATCH, context) as refusal:
+                await allowed(context, refusal)
+                async for reply in behavior(usable(requests, context), context):
+                    yield reply
 
         return call
 
@@ -88,14 +102,14 @@ async def _usable(request: Any, context: Context) -> None:
         await abort(context, request.problem)
 
 
-def add_health(server: grpc.aio.Server, servicer: Any) -> str:
+def add_health(server: grpc.aio.Server, servicer: Any, long_calls: LongCalls) -> str:
     """Let everybody ask for health: probes have no token. Returns the name of the service."""
-    tools: Any = Tools(server)  # generated code names the server, of which it uses two methods
+    tools: Any = Tools(server, long_calls)  # generated code names the server, of which it uses two methods
     health_pb2_grpc.add_HealthServicer_to_server(servicer, tools)
     return str(health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
 
 
-def add_reflection(server: grpc.aio.Server, names: Sequence[str], where: Reflection, gate: Gate) -> None:
+def add_reflection(server: grpc.aio.Server, names: Sequence[str], where: Reflection, gate: Gate, long_calls: LongCalls) -> None:
     """Let callers list the RPCs of the named services, where they may. Whoever may call anything may do so."""
     if where is Reflection.OFF:
         return
@@ -109,12 +123,12 @@ def add_reflection(server: grpc.aio.Server, names: Sequence[str], where: Reflect
             text = "server reflection answers callers on this machine alone: the setting `reflection` says so"
             await abort(context, Problem(grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED", text))
 
-    tools: Any = Tools(server, admit)  # as above
+    tools: Any = Tools(server, long_calls, admit)  # as above
     servicer = reflection.aio.ReflectionServicer([*names, reflection.SERVICE_NAME])
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, tools)
 
 
-def add_channelz(server: grpc.aio.Server, gate: Gate) -> str:
+def add_channelz(server: grpc.aio.Server, gate: Gate, long_calls: LongCalls) -> str:
     """Let callers of the scope admin see who is connected. Returns the name of the service."""
     from grpc_channelz.v1 import channelz, channelz_pb2, channelz_pb2_grpc  # noqa: PLC0415 - see above
 
@@ -125,7 +139,7 @@ def add_channelz(server: grpc.aio.Server, gate: Gate) -> str:
         if Scope.ADMIN not in rights.scopes or rights.accounts is not None:
             await abort(context, lacking("channelz", rights, _ADMINISTERS))
 
-    tools: Any = Tools(server, admit)  # as above
+    tools: Any = Tools(server, long_calls, admit)  # as above
     channelz_pb2_grpc.add_ChannelzServicer_to_server(channelz.aio.ChannelzServicer(), tools)
     return str(channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name)
 

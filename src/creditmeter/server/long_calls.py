@@ -1,0 +1,62 @@
+"""Bounds how many calls are open that wait for something to happen: each costs memory for as long as its caller likes.
+
+Each kind has a bound of its own, so that those of one kind take no place from another, and calls that are answered at once need
+none. A call beyond a bound is refused before anything is done.
+"""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from enum import Enum
+
+from creditmeter.core.instants import SECOND
+from creditmeter.core.refusals import Overloaded
+from creditmeter.server.admission import caller_of
+from creditmeter.server.errors import Context
+
+RETRY_AFTER = SECOND
+
+MAX_OPEN = 4_000
+"""Most open calls of a kind."""
+
+
+class LongCall(Enum):
+    """A kind of calls, and the most of them that one caller has open. All that use Unix sockets are one caller."""
+
+    METER = ("Meter streams", 1_000)
+    """A worker has one for each metered call that it makes."""
+
+    CHARGE = ("calls that wait until a charge is posted", 500)
+
+    WATCH = ("watches of health and streams of reflection", 500)
+    """A client has one for each connection."""
+
+    @property
+    def most_of_caller(self) -> int:
+        """The most that one caller has open."""
+        return self.value[1]
+
+
+class LongCalls:
+    """The calls that wait, of all callers."""
+
+    def __init__(self) -> None:
+        self._open: Counter[LongCall] = Counter()
+        self._open_of: Counter[tuple[LongCall, str]] = Counter()
+
+    @contextlib.contextmanager
+    def place(self, kind: LongCall, context: Context) -> Iterator[Overloaded | None]:
+        """A place for a call for as long as the block runs. Yields the refusal if there is none."""
+        caller = kind, caller_of(context)()
+        if self._open[kind] >= MAX_OPEN or self._open_of[caller] >= kind.most_of_caller:
+            yield Overloaded(RETRY_AFTER, f"too many {kind.value[0]} are open")
+            return
+        self._open[kind] += 1
+        self._open_of[caller] += 1
+        try:
+            yield None
+        finally:
+            self._open[kind] -= 1
+            self._open_of[caller] -= 1
+            if not self._open_of[caller]:
+                del self._open_of[caller]
