@@ -7,6 +7,7 @@ TESTS_REQUIRE_INDEX=1 (for packages) and TESTS_REQUIRE_PYTHON_3_10=1 turn such a
 
 import asyncio
 import gc
+import inspect
 import os
 import shutil
 import subprocess
@@ -34,6 +35,7 @@ from tests.fixtures import (  # noqa: F401 - fixtures for all tests
     other,
     short_path,
 )
+from tests.limits import SHARE, within
 from tests.packages import pinned, pip
 from tests.postgres import PostgresServer, PostgresUnavailableError
 
@@ -141,13 +143,21 @@ def pytest_runtestloop() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test of a central store is long on one of both engines: by turns, so that a short run has some of them on each. The SQL
-    is the same; what the engines do differently is marked `both_engines`.
+    """Each asynchronous test has a limit of time. A test of a central store is long on one of both engines: by turns, so that a
+    short run has some of them on each. The SQL is the same; what the engines do differently is marked `both_engines`.
     """
     for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            item.obj = within(SHARE * _limit(item) or None, item.obj)
         engine = _engine(item)
         if engine and engine != _engine_in_turn(item.nodeid) and not item.get_closest_marker("both_engines"):
             item.add_marker(pytest.mark.long)
+
+
+def _limit(item: pytest.Item) -> float:
+    """The limit of a test, in seconds: its own, or that of all; 0 is none."""
+    own, typed = item.get_closest_marker("timeout"), item.config.getoption("timeout")
+    return float(own.args[0] if own else item.config.getini("timeout") if typed is None else typed)
 
 
 def _engine(item: pytest.Item) -> str | None:
