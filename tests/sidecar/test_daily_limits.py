@@ -7,17 +7,22 @@ import pytest
 from structlog.testing import capture_logs
 
 from creditmeter.core.access import DailyLimit
+from creditmeter.core.credit.accounts import Account
+from creditmeter.core.credit.administration import CreateAccount, GrantCredits
+from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.requests import ChargeNow, Commit, Done, Extend, RefundCharge, Release, Reserve
 from creditmeter.core.credit.reservations import Reservation
-from creditmeter.core.ids import RequestId
-from creditmeter.core.instants import DAY, HOUR, MINUTE, Span
+from creditmeter.core.ids import AccountId, RequestId
+from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant, Span
 from creditmeter.core.refusals import DailyLimitExceeded, InsufficientCredits
 from creditmeter.core.work import Usage, Work
 from creditmeter.journal.faults import StorageUnavailable
+from creditmeter.journal.quarantine import accept_loss
 from creditmeter.sidecar.metered_calls import GRACE
 from creditmeter.sidecar.metered_stream import RETRY_RAISE, GoOn, MeteredStream, StopReason
 from creditmeter.sidecar.outcomes import Outcome
 from tests.sidecar.bench import ACCOUNT, Bench, credits
+from tests.sidecar.damaged import run
 from tests.sidecar.requests import reservation
 
 WORKER = "k7m2abcd"
@@ -38,9 +43,11 @@ async def reserve(
     return await bench.sidecar.meter.answer(asked, within, credential_id=by)
 
 
-async def charge(bench: Bench, request_id: str, amount: float, *, by: str = WORKER, incurred: bool = False) -> Outcome:
+async def charge(
+    bench: Bench, request_id: str, amount: float, *, by: str = WORKER, incurred: bool = False, of: AccountId = ACCOUNT
+) -> Outcome:
     """Charge credits with a credential."""
-    asked = ChargeNow(RequestId(request_id), ACCOUNT, amount=credits(amount), already_incurred=incurred)
+    asked = ChargeNow(RequestId(request_id), of, amount=credits(amount), already_incurred=incurred)
     return await bench.sidecar.meter.answer(asked, 0, credential_id=by)
 
 
@@ -133,6 +140,70 @@ async def test_a_damaged_sum_counts_from_the_image_on(bench: Bench) -> None:
         await bench.start()
     assert used(bench) == 2
     assert any(each["event"].startswith("what tokens had spent today is damaged") for each in logs)
+
+
+async def test_a_sum_of_another_image_is_damaged(bench: Bench) -> None:
+    """A program that knows nothing of the sum wrote an image, and left it as it was."""
+    await bench.account(permanent=100)
+    await charge(bench, "c1", 1)
+    await write_image(bench)
+    with bench._open_journal() as file:
+        before = file.execute("SELECT * FROM kept_spending").fetchone()
+    await charge(bench, "c2", 2)
+    await write_image(bench)
+    await bench.crash()
+    run(bench._directory, "REPLACE INTO kept_spending VALUES (?, ?, ?)", *before)
+    with capture_logs() as logs:
+        await bench.start()
+    assert used(bench) == 0
+    assert any(each["event"].startswith("what tokens had spent today is damaged") for each in logs)
+
+
+OTHER = AccountId("other")
+LAST_OF_OTHER = "(SELECT max(seq) FROM records WHERE account_id = 'other' AND seq > (SELECT image_seq FROM identity))"
+
+
+async def damage_another_account(bench: Bench) -> None:
+    """Spend 9 credits on one account and 3 on another one, of which 2 after an image, and damage the last of these; crash."""
+    await bench.account(permanent=100)
+    administration = bench.central.administration
+    await administration.create_account(CreateAccount(RequestId("create-other"), Account(OTHER, Instant(0))))
+    given = GrantCredits(RequestId("give-other"), OTHER, GrantKind.PERMANENT, credits(100))
+    await administration.grant_credits(given)
+    await charge(bench, "o1", 1, of=OTHER)
+    await charge(bench, "c1", 4)
+    await write_image(bench)
+    await charge(bench, "c2", 5)
+    await charge(bench, "o2", 1, of=OTHER)
+    await charge(bench, "o3", 1, of=OTHER)
+    await bench.crash()
+    run(bench._directory, f"UPDATE records SET body = x'00' WHERE seq = {LAST_OF_OTHER}")
+
+
+async def test_an_account_in_quarantine_counts_as_far_as_the_image(bench: Bench) -> None:
+    """At the start that finds its damage as at those that know of it."""
+    await damage_another_account(bench)
+    for _ in range(3):
+        await bench.start()
+        assert used(bench) == 10
+        await bench.crash()
+
+
+async def test_an_accepted_loss_forgets_nothing_of_others(bench: Bench) -> None:
+    """It makes an image, which has no charge that was posted: the sum has."""
+    await damage_another_account(bench)
+    await bench.start()
+    await bench.sidecar.settle()
+    await bench.crash()
+    connection = sqlite3.connect(bench._directory / "journal.db", isolation_level=None)
+    assert accept_loss(connection, bench.journal.identity.sidecar_id, OTHER) is not None
+    connection.close()
+    for _ in range(2):
+        await bench.start()
+        limit(bench, 11)
+        assert used(bench) == 10
+        assert left(await charge(bench, "c3", 2)) == 1
+        await bench.crash()
 
 
 async def test_what_could_not_be_written_does_not_count(bench: Bench) -> None:
