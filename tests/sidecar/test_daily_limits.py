@@ -357,6 +357,41 @@ async def test_a_metered_call_stops_at_the_limit(bench: Bench) -> None:
     assert used(bench) == 8
 
 
+SEVERAL_BOUNDS = [(0, 8, 6), (8, 6, 100), (9, 8, 6)]
+"""The most of a reservation (0: any), the limit and the account's credit; 6 credits pay for 3,800 tokens."""
+
+
+@pytest.mark.parametrize(("most", "daily", "credit"), SEVERAL_BOUNDS)
+async def test_a_metered_call_is_raised_to_the_least_of_its_bounds(bench: Bench, most: int, daily: int, credit: int) -> None:
+    """Each refusal names one of them, and the others may be less."""
+    await bench.account(permanent=credit, max_reservation=credits(most))
+    limit(bench, daily)
+    stream, held = await opened(bench)
+    assert await report(stream, 900) == GoOn(2_900)
+    found = bench.sidecar.books.reservation(held.reservation_id)
+    assert found is not None
+    assert found.held == credits(6)
+    bench.clock.advance(RETRY_RAISE)
+    reason = StopReason.HOLD_USED_UP if credit == 6 else StopReason.DAILY_LIMIT_EXCEEDED
+    assert await report(stream, 3_800) is reason
+
+
+async def test_a_limit_that_was_raised_is_no_reason_any_more(bench: Bench) -> None:
+    """To stop a call that its sidecar can get no credit for."""
+    await bench.account(permanent=100)
+    limit(bench, 2)
+    stream, _ = await opened(bench)
+    assert await report(stream, 900) is StopReason.DAILY_LIMIT_EXCEEDED
+    limit(bench, None)
+    bench.clock.advance(RETRY_RAISE)
+    assert isinstance(await report(stream, 1_000), GoOn)
+    bench.wire.is_cut = True
+    for tokens in (2_400, 20_000):
+        bench.clock.advance(RETRY_RAISE)
+        verdict = await report(stream, tokens)
+    assert verdict is StopReason.HOLD_USED_UP
+
+
 async def test_a_metered_call_begins_with_what_is_left(bench: Bench) -> None:
     """If that pays for its input and some output; else it does not begin."""
     await bench.account(permanent=100)
