@@ -34,7 +34,7 @@ def put_kept_spending(connection: sqlite3.Connection, spent: Spent) -> None:
     """Write what was spent when the image on disk was made, instead of what was. Nothing is written as long as nobody spent
     anything.
     """
-    if spent.amounts or _has_table(connection):
+    if spent.days or _has_table(connection):
         body = SPENT.encode(spent)
         connection.execute(_TABLE)
         row = (_checksum(connection, body), body)
