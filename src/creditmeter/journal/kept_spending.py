@@ -31,8 +31,8 @@ _log = structlog.get_logger()
 
 
 def put_kept_spending(connection: sqlite3.Connection, spent: Spent) -> None:
-    """Write what was spent when the image on disk was made, instead of what was. Nothing is written as long as nobody spent
-    anything.
+    """Write what was spent when the image was made that is on disk now, in the place of what stood there. Nothing is written as
+    long as nobody spent anything.
     """
     if spent.days or _has_table(connection):
         body = SPENT.encode(spent)
@@ -51,7 +51,7 @@ def read_kept_spending(connection: sqlite3.Connection) -> Spent:
             return NOTHING_SPENT
         checksum, body = row
         if not isinstance(body, bytes) or checksum != _checksum(connection, body):
-            raise ValueError("its checksum is wrong")  # noqa: TRY301 - whatever is wrong with it is told below
+            raise ValueError("its checksum is wrong, or of another image")  # noqa: TRY301 - whatever is wrong with it is told below
         return SPENT.decode(body)
     except (sqlite3.Error, ValueError) as error:
         reason = str(error).splitlines()[0]
