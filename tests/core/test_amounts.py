@@ -20,6 +20,7 @@ from creditmeter.core.amounts import MAX_AMOUNT, Microcredits, format_credits, f
         (Decimal("12.34"), 12_340_000),
         ("1e3", 1_000_000_000),
         ("1.0000000", 1_000_000),
+        ("0e900000", 0),
         ("1000000000", MAX_AMOUNT),
         ("12345678901234567890123.654321", 12345678901234567890123654321),
     ],
@@ -49,6 +50,14 @@ def test_credits_become_microcredits_exactly(credits: int | str | Decimal, expec
 def test_what_is_no_whole_number_of_microcredits_is_refused(credits: str) -> None:
     """More than six decimal places, texts that are no numbers, and numbers beyond all reason."""
     with pytest.raises(ValueError, match="credits"):
+        from_credits(credits)
+
+
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize("credits", ["1e54", "-1e900000", Decimal("1e900000"), "9e999993"])
+def test_a_large_exponent_takes_no_time(credits: str | Decimal) -> None:
+    """It is refused before it becomes a whole number."""
+    with pytest.raises(ValueError, match="more than any number of credits"):
         from_credits(credits)
 
 

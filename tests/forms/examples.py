@@ -356,7 +356,7 @@ EXAMPLES: dict[str, Example] = {
     "rate_card": _example(KEPT_CARD, CARD),
     "refund": _example(REFUND, REFUNDED),
     "reservation": _example(RESERVATION, HELD),
-    "spent": _example(SPENT, Spent(20_454, {"k7m2abcd": 124})),
+    "spent": _example(SPENT, Spent({20_454: {"k7m2abcd": 124}})),
     "voided": _example(VOIDED, Voided(GIVEN, mc(3))),
     "Reserve": _kind(REQUEST, "Reserve", RESERVE),
     "Extend": _kind(REQUEST, "Extend", Extend(RequestId("r-2"), ReservationId("res-1"), WORK, mc(113), Span(114))),

@@ -68,6 +68,7 @@ def test_a_daily_limit_is_a_decimal_number_of_credits(written: str, amount: int 
         ({"daily_limit_credits": -1}, "the daily_limit_credits of the credential aaaaaaaa must be from 0 to 1,000,000,000"),
         ({"daily_limit_credits": 1_000_000_001}, "must be from 0 to 1,000,000,000, and is 1000000001"),
         ({"daily_limit_credits": 1e300}, "daily_limit_credits of the credential aaaaaaaa"),
+        ({"daily_limit_credits": "1e900000"}, "more than any number of credits"),
         ({"daily_limit_credits": 0.0000001}, "at most six decimal places"),
         ({"daily_limit_credits": float("nan")}, "no access file"),
         ({"daily_limit_credits": "NaN"}, "daily_limit_credits"),

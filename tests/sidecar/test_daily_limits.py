@@ -7,17 +7,22 @@ import pytest
 from structlog.testing import capture_logs
 
 from creditmeter.core.access import DailyLimit
+from creditmeter.core.credit.accounts import Account
+from creditmeter.core.credit.administration import CreateAccount, GrantCredits
+from creditmeter.core.credit.grants import GrantKind
 from creditmeter.core.credit.requests import ChargeNow, Commit, Done, Extend, RefundCharge, Release, Reserve
 from creditmeter.core.credit.reservations import Reservation
-from creditmeter.core.ids import RequestId
-from creditmeter.core.instants import DAY, HOUR, MINUTE, Span
+from creditmeter.core.ids import AccountId, RequestId
+from creditmeter.core.instants import DAY, HOUR, MINUTE, Instant, Span
 from creditmeter.core.refusals import DailyLimitExceeded, InsufficientCredits
 from creditmeter.core.work import Usage, Work
 from creditmeter.journal.faults import StorageUnavailable
+from creditmeter.journal.quarantine import accept_loss
 from creditmeter.sidecar.metered_calls import GRACE
 from creditmeter.sidecar.metered_stream import RETRY_RAISE, GoOn, MeteredStream, StopReason
 from creditmeter.sidecar.outcomes import Outcome
 from tests.sidecar.bench import ACCOUNT, Bench, credits
+from tests.sidecar.damaged import run
 from tests.sidecar.requests import reservation
 
 WORKER = "k7m2abcd"
@@ -38,9 +43,11 @@ async def reserve(
     return await bench.sidecar.meter.answer(asked, within, credential_id=by)
 
 
-async def charge(bench: Bench, request_id: str, amount: float, *, by: str = WORKER, incurred: bool = False) -> Outcome:
+async def charge(
+    bench: Bench, request_id: str, amount: float, *, by: str = WORKER, incurred: bool = False, of: AccountId = ACCOUNT
+) -> Outcome:
     """Charge credits with a credential."""
-    asked = ChargeNow(RequestId(request_id), ACCOUNT, amount=credits(amount), already_incurred=incurred)
+    asked = ChargeNow(RequestId(request_id), of, amount=credits(amount), already_incurred=incurred)
     return await bench.sidecar.meter.answer(asked, 0, credential_id=by)
 
 
@@ -135,6 +142,70 @@ async def test_a_damaged_sum_counts_from_the_image_on(bench: Bench) -> None:
     assert any(each["event"].startswith("what tokens had spent today is damaged") for each in logs)
 
 
+async def test_a_sum_of_another_image_is_damaged(bench: Bench) -> None:
+    """A program that knows nothing of the sum wrote an image, and left it as it was."""
+    await bench.account(permanent=100)
+    await charge(bench, "c1", 1)
+    await write_image(bench)
+    with bench._open_journal() as file:
+        before = file.execute("SELECT * FROM kept_spending").fetchone()
+    await charge(bench, "c2", 2)
+    await write_image(bench)
+    await bench.crash()
+    run(bench._directory, "REPLACE INTO kept_spending VALUES (?, ?, ?)", *before)
+    with capture_logs() as logs:
+        await bench.start()
+    assert used(bench) == 0
+    assert any(each["event"].startswith("what tokens had spent today is damaged") for each in logs)
+
+
+OTHER = AccountId("other")
+LAST_OF_OTHER = "(SELECT max(seq) FROM records WHERE account_id = 'other' AND seq > (SELECT image_seq FROM identity))"
+
+
+async def damage_another_account(bench: Bench) -> None:
+    """Spend 9 credits on one account and 3 on another one, of which 2 after an image, and damage the last of these; crash."""
+    await bench.account(permanent=100)
+    administration = bench.central.administration
+    await administration.create_account(CreateAccount(RequestId("create-other"), Account(OTHER, Instant(0))))
+    given = GrantCredits(RequestId("give-other"), OTHER, GrantKind.PERMANENT, credits(100))
+    await administration.grant_credits(given)
+    await charge(bench, "o1", 1, of=OTHER)
+    await charge(bench, "c1", 4)
+    await write_image(bench)
+    await charge(bench, "c2", 5)
+    await charge(bench, "o2", 1, of=OTHER)
+    await charge(bench, "o3", 1, of=OTHER)
+    await bench.crash()
+    run(bench._directory, f"UPDATE records SET body = x'00' WHERE seq = {LAST_OF_OTHER}")
+
+
+async def test_an_account_in_quarantine_counts_as_far_as_the_image(bench: Bench) -> None:
+    """At the start that finds its damage as at those that know of it."""
+    await damage_another_account(bench)
+    for _ in range(3):
+        await bench.start()
+        assert used(bench) == 10
+        await bench.crash()
+
+
+async def test_an_accepted_loss_forgets_nothing_of_others(bench: Bench) -> None:
+    """It makes an image, which has no charge that was posted: the sum has."""
+    await damage_another_account(bench)
+    await bench.start()
+    await bench.sidecar.settle()
+    await bench.crash()
+    connection = sqlite3.connect(bench._directory / "journal.db", isolation_level=None)
+    assert accept_loss(connection, bench.journal.identity.sidecar_id, OTHER) is not None
+    connection.close()
+    for _ in range(2):
+        await bench.start()
+        limit(bench, 11)
+        assert used(bench) == 10
+        assert left(await charge(bench, "c3", 2)) == 1
+        await bench.crash()
+
+
 async def test_what_could_not_be_written_does_not_count(bench: Bench) -> None:
     """Once the disk is well, the sum is what is on it."""
     await bench.account(permanent=100)
@@ -168,6 +239,23 @@ async def test_midnight_begins_anew(bench: Bench) -> None:
     assert used(bench) == 2
     await bench.restart()
     assert used(bench) == 2
+
+
+@pytest.mark.parametrize("with_image", [False, True])
+async def test_the_day_before_is_kept(bench: Bench, *, with_image: bool) -> None:
+    """A clock that was ahead over midnight comes back to it, also after a restart."""
+    await bench.account(permanent=100)
+    await charge(bench, "c1", 5)
+    before = bench.sidecar.books.moment().now
+    bench.clock.advance(DAY)
+    await charge(bench, "c2", 3)
+    await bench.sidecar.settle()
+    if with_image:
+        await write_image(bench)
+    for _ in range(2):
+        assert used(bench) == 3
+        assert bench.sidecar.books.spending.used(WORKER, before) == credits(5)
+        await bench.restart()
 
 
 async def test_a_repeated_request_is_answered_as_at_first(bench: Bench) -> None:
@@ -284,6 +372,39 @@ async def test_a_metered_call_stops_at_the_limit(bench: Bench) -> None:
     assert await report(stream, 5_000) is StopReason.HOLD_USED_UP
     assert isinstance(await stream.finish(RequestId("f"), None), Done)
     assert used(bench) == 8
+
+
+SEVERAL_BOUNDS = [(0, 8, 6), (8, 6, 100), (9, 8, 6)]
+"""The most of a reservation (0: any), the limit and the account's credit; 6 credits pay for 3,800 tokens."""
+
+
+@pytest.mark.parametrize(("most", "daily", "credit"), SEVERAL_BOUNDS)
+async def test_a_metered_call_is_raised_to_the_least_of_its_bounds(bench: Bench, most: int, daily: int, credit: int) -> None:
+    """Each refusal names one of them, and the others may be less."""
+    await bench.account(permanent=credit, max_reservation=credits(most))
+    limit(bench, daily)
+    stream, held = await opened(bench)
+    assert await report(stream, 900) == GoOn(2_900)
+    found = bench.sidecar.books.reservation(held.reservation_id)
+    assert found is not None
+    assert found.held == credits(6)
+    bench.clock.advance(RETRY_RAISE)
+    reason = StopReason.HOLD_USED_UP if credit == 6 else StopReason.DAILY_LIMIT_EXCEEDED
+    assert await report(stream, 3_800) is reason
+
+
+async def test_a_limit_that_was_raised_is_no_reason_any_more(bench: Bench) -> None:
+    """To stop a call that its sidecar can get no credit for."""
+    await bench.account(permanent=100)
+    limit(bench, 2)
+    stream, _ = await opened(bench)
+    assert await report(stream, 900) is StopReason.DAILY_LIMIT_EXCEEDED
+    limit(bench, None)
+    bench.clock.advance(RETRY_RAISE)
+    assert isinstance(await report(stream, 1_000), GoOn)
+    bench.wire.is_cut = True
+    bench.clock.advance(RETRY_RAISE)
+    assert await report(stream, 20_000) is StopReason.HOLD_USED_UP
 
 
 async def test_a_metered_call_begins_with_what_is_left(bench: Bench) -> None:

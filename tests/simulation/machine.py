@@ -28,6 +28,7 @@ from creditmeter.sidecar.sidecar import Sidecar
 from tests.simulation.disk import Disk, Mishap
 from tests.simulation.network import Link
 from tests.simulation.record import WORKER
+from tests.simulation.spending import SpentByWorkers
 from tests.simulation.store_time import Reading
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class Machine:
         self.link = Link(world, name, self.awake, self.clock.boot, self._learn)
         self.state = State.DOWN
         self.sidecar: Sidecar | None = None
+        self.spent = SpentByWorkers()
         self.in_flight = 0
         self.asked = 0
         self.told_off: int | None = None
@@ -171,6 +173,7 @@ class Machine:
         )
         self.time = self._new_time()
         sidecar = Sidecar(journal, self.link.store, self.time, world.card, LIMITS, rhythm)
+        sidecar.books.on_change.append(self.spent.note)
         await sidecar.start()
         self.sidecar = sidecar
         world.note(f"{self.name}: started")

@@ -27,7 +27,7 @@ from creditmeter.core.metering.spending import Spending
 from creditmeter.core.settlement import answering, ledger, posting, reclaiming
 from creditmeter.core.settlement.ledger import Ledger
 from creditmeter.core.values import replace
-from creditmeter.journal import journal, records
+from creditmeter.journal import groups, journal, records
 from creditmeter.server import frames
 from creditmeter.server.frames import Frames
 from creditmeter.server.mutations import Decided
@@ -103,6 +103,13 @@ def _post_again(one: Ledger, charge: Charge, sender: Any) -> Any:
     one.charges.pop(charge.charge_id, None)
     one._firsts.clear()
     return posting.post(one, charge, sender)
+
+
+def _counted_again(spending: Spending, book: Book, change: Change, note: Any = Spending.note) -> None:
+    note(spending, book, change)
+    for each in change.charges:
+        if each.charge_id in book.charges:
+            spending.charge(each)
 
 
 def _refund_here(book: Book, request: Any, charge: Charge, *more: Any) -> Any:
@@ -426,6 +433,15 @@ MUTANTS = {
         "after a restart nothing is known to be held with a credential",
         ((Spending, "note_holds", lambda _spending, _book: None),),
         found_by=3,
+    ),
+    "images forget the day": Mutant(
+        "an image comes without what was spent until then",
+        ((groups, "put_kept_spending", lambda _connection, _spent: None),),
+        found_by=3,
+    ),
+    "posted charges count again": Mutant(
+        "a charge counts for a limit once more when it is posted",
+        ((Spending, "note", _counted_again),),
     ),
     "machine's time": Mutant(
         "a sidecar goes by its machine's clock",

@@ -12,7 +12,7 @@ from creditmeter.core.credit.charges import Charge, Part
 from creditmeter.core.credit.grants import draw_key
 from creditmeter.core.credit.messages import Answer, Fenced, Message, Reply
 from creditmeter.core.credit.requests import ChargeNow, Done, Extend, Receipt, Reserve
-from creditmeter.core.instants import DAY, HOUR, SECOND, Instant
+from creditmeter.core.instants import HOUR, SECOND, Instant
 from creditmeter.core.metering.decisions import Limits
 from creditmeter.core.refusals import InsufficientCredits, Refusal
 from creditmeter.core.settlement.setting_back import MOST_AHEAD
@@ -104,6 +104,7 @@ class Watch:
             may_be_late = receipt.charge.late and world.store_time.may_be_off  # it was, and then the clock was set back
             if receipt.charge.late != is_late and not may_be_late:
                 world.fail(f"charge {receipt.charge.charge_id} says late={receipt.charge.late} of a hold past its deadline")
+        machine.spent.acknowledge(receipt)
         world.record.keep(machine.name, receipt)
 
     def _check_parts(self, machine: "Machine", receipt: Receipt, before: Glance, *, is_new: bool) -> None:
@@ -279,14 +280,13 @@ class Watch:
         self._look_at_spending(machine)
 
     def _look_at_spending(self, machine: "Machine") -> None:
-        """What a credential is said to hold is what its reservations hold."""
+        """A credential is said to hold what its reservations hold, and to have spent what it was charged."""
         assert machine.sidecar is not None
-        books, spending = machine.sidecar.books, machine.sidecar.books.spending
+        books = machine.sidecar.books
         held = sum(each.held for book in books for each in book.reservations.values() if each.credential_id == WORKER)
-        spent = spending.spent
-        counted = spending.used(WORKER, Instant(spent.day * DAY)) - spent.amounts.get(WORKER, 0)
-        if counted != held:
-            self._world.fail(f"{machine.name} counts {counted} held by a credential, whose reservations hold {held}")
+        problem = machine.spent.problem(books.spending, held)
+        if problem is not None:
+            self._world.fail(f"{machine.name} counts {problem}")
 
     def _stored(self) -> Stored:
         return Stored(self._world.raw)

@@ -29,12 +29,15 @@ def from_credits(credits: int | str | Decimal) -> Microcredits:
     """Turn a number of credits into microcredits, exactly.
 
     Raises:
-        ValueError: the text is not a number, or has more than six decimal places.
+        ValueError: it is not a number, has more than six decimal places, or is beyond all reason: as a whole number 1e900000
+            alone would take half a minute.
     """
     try:
         scaled = _EXACT.multiply(Decimal(credits), MICROCREDITS_PER_CREDIT)
     except (InvalidOperation, Inexact, Overflow):
         raise ValueError(f"{credits!r} is not a number of credits") from None
+    if scaled and scaled.adjusted() >= _EXACT.prec:
+        raise ValueError(f"{credits!r} is more than any number of credits")
     if not scaled.is_finite() or scaled != scaled.to_integral_value():
         raise ValueError(f"{credits!r} is not a whole number of microcredits (at most six decimal places)")
     return Microcredits(int(scaled))

@@ -1,4 +1,4 @@
-"""The stored form of what credentials spent on a day."""
+"""The stored form of what credentials spent on a few days."""
 
 import msgspec
 
@@ -8,10 +8,9 @@ from creditmeter.forms.body import Body, Form, form_of
 
 @form_of(Spent)
 class SpentForm(Body):
-    """The cost of a UTC day's charges, in microcredits, by the id of a credential."""
+    """The cost of UTC days' charges, in microcredits, by the day and the id of a credential."""
 
-    day: int = 0
-    amounts: dict[str, int] = msgspec.field(default_factory=dict)
+    days: dict[int, dict[str, int]] = msgspec.field(default_factory=dict)
 
 
 SPENT = Form(SpentForm, Spent)

@@ -13,7 +13,7 @@ from creditmeter.journal.connection import first_line, is_being_upgraded, is_dam
 from creditmeter.journal.faults import JournalUnusable, StorageUnavailable, damaged
 from creditmeter.journal.groups import UnpostedCharges
 from creditmeter.journal.index import RecordIndex, Sums, read_segments, sound_sums
-from creditmeter.journal.kept_spending import read_kept_spending
+from creditmeter.journal.kept_spending import SpentSince, read_kept_spending
 from creditmeter.journal.quarantine import accounts_set_aside
 from creditmeter.journal.records import Damage, read_changes, read_log
 from creditmeter.journal.schema import VERSION
@@ -33,7 +33,7 @@ def load(
     Raises:
         RowUnreadable: a row is not as it was written, and does not say whose it is, or one is missing.
     """
-    spending = Spending(read_kept_spending(connection))
+    spent, since = read_kept_spending(connection), SpentSince()
     unposted.clear()
     with contextlib.suppress(TypeError, ValueError):  # a damaged segment
         index.replace(read_segments(connection, {}))
@@ -42,11 +42,9 @@ def load(
         known = unposted.note(change)
         if seq is not None:
             index.add(seq, change)
-            for each in change.charges:
-                if each.charge_id not in known:
-                    spending.charge(each)
+            since.note(change, known)
         apply(change)
-    return damage, spending
+    return damage, since.added_to(spent, damage.accounts)
 
 
 def load_index(connection: sqlite3.Connection, sidecar_id: SidecarId, index: RecordIndex) -> None:

@@ -18,7 +18,9 @@ from creditmeter.core.ids import AccountId, SidecarId
 from creditmeter.core.metering.book import Book, Change
 from creditmeter.core.values import replace
 from creditmeter.forms.changes import Logged
+from creditmeter.journal.groups import UnpostedCharges
 from creditmeter.journal.index import RecordIndex, read_segments, write_entries
+from creditmeter.journal.kept_spending import SpentSince, put_kept_spending, read_kept_spending
 from creditmeter.journal.records import (
     LOG,
     Damage,
@@ -141,9 +143,12 @@ def _go_on_from(connection: sqlite3.Connection, sidecar_id: SidecarId, left: Set
     index = RecordIndex()
     index.replace(read_segments(connection))
     books: dict[AccountId, Book] = {}
+    kept, since, unposted = read_kept_spending(connection), SpentSince(), UnpostedCharges()
     for seq, change in read_changes(connection, sidecar_id, Damage(accounts_set_aside(connection))):
+        known = unposted.note(change)
         if seq is not None:
             index.add(seq, change)
+            since.note(change, known)
         book = books.setdefault(change.account_id, Book(change.account_id))
         book.apply(change)
         book.let_go(change)
@@ -158,6 +163,7 @@ def _go_on_from(connection: sqlite3.Connection, sidecar_id: SidecarId, left: Set
     last, written_at = last_written(connection)
     connection.execute("DELETE FROM quarantine WHERE account_id = ?", (left.account_id,))
     replace_image(connection, sidecar_id, last, written_at, [each for each in live if each])
+    put_kept_spending(connection, since.added_to(kept, ()).spent)
     write_entries(connection, index.take())
 
 

@@ -40,7 +40,12 @@ from creditmeter.sidecar.meter import Meter
 from creditmeter.sidecar.outcomes import Outcome
 
 LONGEST_RAISE_SECONDS = 1.0
-"""How long a report waits for credit that its hold is raised by."""
+"""How long a report waits for credit that its hold is raised by, at each attempt."""
+
+MOST_ATTEMPTS = 4
+"""How often a report asks for credit at most: for what is wanted, and then for what each refusal leaves. There are three kinds
+of bounds: the reservation's, the credential's and the account's.
+"""
 
 RETRY_RAISE = Span(SECOND)
 """How long a hold that could not be raised is left as it is."""
@@ -234,11 +239,14 @@ class MeteredStream:
         wanted = held
         if isinstance(cost, Cost) and reservation.work is not None:
             wanted = Microcredits(reservation.charged + cost.amount)
-        outcome = await self._extend(wanted, held)
-        most = None if outcome is None else _most(outcome, held)
-        if most is not None and most > held:
-            outcome = await self._extend(min(most, wanted), held)
-        if isinstance(outcome, Done) and most is None:
+        self._once_used_up = StopReason.HOLD_USED_UP
+        asked, outcome = wanted, await self._extend(wanted, held)
+        for _ in range(MOST_ATTEMPTS - 1):
+            most = None if outcome is None else _most(outcome, held)
+            if most is None or not held < most < asked:
+                break
+            asked, outcome = most, await self._extend(most, held)
+        if isinstance(outcome, Done) and asked == wanted:
             self._raise_at = Span(0)
         if not self._is_lasting(reservation):
             outcome = outcome if isinstance(outcome, Done) else await self._extend(held, held)

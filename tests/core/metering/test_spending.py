@@ -235,17 +235,50 @@ def test_a_charge_that_is_sent_or_posted_counts_once() -> None:
     assert spending.used("a", NOON) == 5
 
 
-def test_a_clock_that_is_set_back_over_midnight_forgets_nothing() -> None:
-    """What was charged while it was ahead was charged on this day. The next day begins anew all the same."""
-    spending = Spending(Spent(NOON // DAY + 1, {"a": 5}))
-    assert [spending.used("a", Instant(NOON + days * DAY)) for days in (0, 0, 1)] == [5, 5, 0]
+def spend_on(spending: Spending, day: int, amount: int) -> None:
+    """Charge an amount on a day, so many days from now on."""
+    made = charge("c", excess=amount, committed=Instant(NOON + day * DAY))
+    spending.charge(replace(made, credential_id="a"))
+
+
+def used_on(spending: Spending, day: int) -> int:
+    """What counts on a day, so many days from now on."""
+    return spending.used("a", Instant(NOON + day * DAY))
+
+
+def test_each_charge_counts_for_its_own_day() -> None:
+    """Also while a clock is ahead over midnight and comes back: the day goes on with what was spent on it, whatever was asked
+    meanwhile.
+    """
+    spending = Spending()
+    spend_on(spending, 0, 5)
+    assert used_on(spending, 1) == 0
+    assert used_on(spending, 0) == 5
+    spend_on(spending, 1, 3)
+    spend_on(spending, 0, 1)
+    assert [used_on(spending, each) for each in (-1, 0, 1, 2)] == [0, 6, 3, 0]
+
+
+@pytest.mark.parametrize(
+    ("days", "kept"),
+    [((0, 1, 2), {1: 1, 2: 1}), ((5, 6, 0, 0), {6: 1, 0: 2}), ((5, 0, 5, 1), {5: 2, 1: 1}), ((0, 5, 0, 6, 0), {6: 1, 0: 3})],
+)
+def test_the_days_that_were_charged_last_are_kept(days: tuple[int, ...], kept: dict[int, int]) -> None:
+    """However far a clock was ahead, the running day is one of them. After a restart they are the same."""
+    spending, again = Spending(), Spending()
+    for each in days:
+        spend_on(spending, each, 1)
+        spend_on(again, each, 1)
+        again = Spending(SPENT.decode(SPENT.encode(again.spent)))
+        assert again.spent == spending.spent
+    assert {each: used_on(spending, each) for each in range(7) if used_on(spending, each)} == kept
 
 
 def test_a_sum_has_a_bound() -> None:
     """Of incurred costs there may be any number, and each sum is stored as a number of 64 bits."""
-    spending = Spending(Spent(NOON // DAY, {"a": MAX_BALANCE - 1}))
-    spending.charge(replace(charge("c", excess=5, committed=NOON), credential_id="a"))
-    assert spending.used("a", NOON) == MAX_BALANCE
+    spending = Spending(Spent({NOON // DAY: {"a": MAX_BALANCE - 1}}))
+    spend_on(spending, 0, 5)
+    assert used_on(spending, 0) == MAX_BALANCE
     assert SPENT.decode(SPENT.encode(spending.spent)) == spending.spent
 
 

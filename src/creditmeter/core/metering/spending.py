@@ -44,23 +44,26 @@ NOBODY = Spender()
 
 
 class Spent(Value, frozen=True):
-    """What the charges of a UTC day cost, in microcredits, by the id of the credential that opened them. `day` counts the days
-    since 1970-01-01.
+    """What the charges of a few UTC days cost, in microcredits, by the day and the id of the credential that opened them. A day
+    is the number of days since 1970-01-01. The one that was charged last comes last.
     """
 
-    day: int = 0
-    amounts: Mapping[str, int] = field(default_factory=dict)
+    days: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
 
 
 NOTHING_SPENT = Spent()
 
+DAYS_KEPT = 2
+"""Of so many days sums are kept. A clock that is ahead over midnight and comes back goes on with the day that it left."""
+
 
 class Spending:
-    """The sums of all credentials on the running UTC day, and of what they hold. There are as many as credentials in use."""
+    """The sums of all credentials on the UTC days that were charged last, and of what they hold. There are as many sums a day
+    as credentials in use.
+    """
 
     def __init__(self, spent: Spent = NOTHING_SPENT) -> None:
-        self._day = spent.day
-        self._spent = dict(spent.amounts)
+        self._spent = {day: dict(amounts) for day, amounts in spent.days.items()}
         self._held: dict[str, int] = {}
 
     def note(self, book: Book, change: Change) -> None:
@@ -86,25 +89,22 @@ class Spending:
             self._held[credential_id] = held
 
     def charge(self, charge: Charge) -> None:
-        """Note a charge that is new. Costs that were incurred have no bound: a sum ends at the largest that is stored."""
+        """Note a charge that is new, for the day on which it was committed. Costs that were incurred have no bound: a sum ends
+        at the largest that is stored.
+        """
         if charge.credential_id:
-            self._begin_day(charge.committed_at)
-            spent = self._spent.get(charge.credential_id, 0) + charge.cost
-            self._spent[charge.credential_id] = min(MAX_BALANCE, spent)
+            day = charge.committed_at // DAY
+            amounts = self._spent[day] = self._spent.pop(day, {})  # it is the last one now
+            amounts[charge.credential_id] = min(MAX_BALANCE, amounts.get(charge.credential_id, 0) + charge.cost)
+            if len(self._spent) > DAYS_KEPT:
+                del self._spent[next(iter(self._spent))]
 
     def used(self, credential_id: str, now: Instant) -> Microcredits:
         """What a credential has spent on the UTC day and holds, in microcredits."""
-        self._begin_day(now)
-        return Microcredits(self._spent.get(credential_id, 0) + self._held.get(credential_id, 0))
-
-    def _begin_day(self, now: Instant) -> None:
-        """Forget what was spent on earlier days. If the clock is set back over midnight, what was spent counts for that day."""
-        day = now // DAY
-        if day > self._day:
-            self._spent.clear()
-        self._day = day
+        spent = self._spent.get(now // DAY, {}).get(credential_id, 0)
+        return Microcredits(spent + self._held.get(credential_id, 0))
 
     @property
     def spent(self) -> Spent:
-        """What was spent on the last day that anything is known of."""
-        return Spent(self._day, dict(self._spent))
+        """What was spent on the days that were charged last."""
+        return Spent({day: dict(amounts) for day, amounts in self._spent.items()})
