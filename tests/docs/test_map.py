@@ -39,8 +39,8 @@ def test_what_is_named_is_defined_there(name: str) -> None:
 
 
 def test_each_rule_is_decided_by_one_function() -> None:
-    """Fifteen rows, each with one file and one function of it."""
-    deciding = {rule: homes(row) for rule, row in rows_under("Fifteen rules")}
+    """Each row has one file and one function of it."""
+    deciding = {rule: homes(row) for rule, row in rows_under("The rules")}
     assert tuple(deciding) == RULES
     for rule, (home,) in deciding.items():
         assert home.is_a_function, rule
