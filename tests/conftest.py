@@ -10,6 +10,7 @@ import gc
 import inspect
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import zlib
@@ -40,6 +41,10 @@ from tests.packages import pinned, pip
 from tests.postgres import PostgresServer, PostgresUnavailableError
 
 gc.disable()  # until tests run: of what is made before, next to nothing is garbage
+
+for _number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:  # in the background, or by nohup: what tests start would ignore it as well
+        signal.signal(_number, lambda _number, _frame: None)
 
 TURNS = ("sqlite", "sqlite", "postgresql")
 """The engines of a short run: a test on PostgreSQL takes almost twice as long."""

@@ -26,7 +26,6 @@ async def test_the_first_reason_counts() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_signals_are_reasons(number: signal.Signals) -> None:
     """By their names."""
-    handler = signal.signal(number, signal.SIG_DFL)  # a run by `nohup` ignores some
     stop = StopRequest()
     stop.make_on_signals()
     try:
@@ -36,7 +35,6 @@ async def test_signals_are_reasons(number: signal.Signals) -> None:
     finally:
         for each in STOPS:
             asyncio.get_running_loop().remove_signal_handler(each)
-        signal.signal(number, handler)
     assert stop.reason == number.name
 
 
