@@ -95,10 +95,9 @@ def test_the_bounds_hold_and_nothing_is_left(seed: int) -> None:
         assert turns.under_way == len(under_way) <= 5
         assert all(under_way.count(each) <= 2 for each in "abc")
         assert turns.waiting == len(waiting) <= TIMES_FOR_FREEING * 7
-    while under_way:
-        turns.end(under_way.pop())
+    while under_way or waiting:
         while (item := turns.next()) is not None:
             waiting.remove(item)
             under_way.append(item[0])
-    assert not waiting
+        turns.end(under_way.pop())
     assert turns.accounts == 0
