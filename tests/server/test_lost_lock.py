@@ -1,8 +1,10 @@
 """A lock that is deleted or replaced under a running sidecar: it says yes to nothing more, and no other process gets in."""
 
 import asyncio
+import contextlib
 import os
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
@@ -102,6 +104,47 @@ def test_a_directory_has_one_owner(tmp_path: Path) -> None:
     again = lock_directory(tmp_path)
     assert again is not None
     os.close(again)
+
+
+@contextlib.asynccontextmanager
+async def lookers(path: Path) -> AsyncIterator[list[bool]]:
+    """Two threads that look all the time whether a file or its directory is locked. Yields what they have seen."""
+    stop = threading.Event()
+    seen: list[bool] = []
+
+    def look() -> None:
+        while not stop.is_set():
+            seen.append(is_locked(path, path.parent))
+
+    looking = [asyncio.create_task(asyncio.to_thread(look)) for _ in range(2)]
+    try:
+        yield seen
+    finally:
+        stop.set()
+        await asyncio.gather(*looking)
+
+
+async def test_many_that_look(tmp_path: Path) -> None:
+    """None of them takes another one for the owner."""
+    path = tmp_path / "lock"
+    path.touch()
+    async with lookers(path) as seen:
+        for _ in range(200):
+            assert not await asyncio.to_thread(is_locked, path, tmp_path)
+    assert seen
+    assert not any(seen)
+
+
+async def test_an_owner_who_is_looked_for(tmp_path: Path) -> None:
+    """Those who look keep nobody out."""
+    path = tmp_path / "lock"
+    async with lookers(path) as seen:
+        for _ in range(200):
+            os.close(await asyncio.to_thread(lock, path))
+            opened = await asyncio.to_thread(lock_directory, tmp_path)
+            assert opened is not None
+            os.close(opened)
+    assert seen
 
 
 async def test_a_file_that_is_deleted_while_it_is_waited_for(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def lock(path: Path) -> int:
     while True:
         opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
         try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _keep(opened)
             is_there = _is_at(path, opened)
         except BaseException:
             os.close(opened)
@@ -37,7 +37,7 @@ def lock_directory(path: Path) -> int | None:
     """
     opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _keep(opened)
     except BlockingIOError:
         os.close(opened)
         raise
@@ -48,19 +48,43 @@ def lock_directory(path: Path) -> int | None:
 
 
 def is_locked(path: Path, directory: Path) -> bool:
-    """Whether another process has locked a file or its directory. Each lock is held for a moment only, and no file is made."""
-    for take, each in ((lock, path), (lock_directory, directory)):
-        if not each.exists():
-            continue
-        try:
-            opened = take(each)
-        except BlockingIOError:
-            return True
-        except OSError:
-            continue
-        if opened is not None:
-            os.close(opened)
+    """Whether another process has locked a file or its directory. No file is made. To look, each is locked for a moment, in a
+    way that keeps out neither another process that looks nor one that locks.
+    """
+    return any(_is_kept(each) for each in (path, directory))
+
+
+def _is_kept(path: Path) -> bool:
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # the file system has no such locks
+    finally:
+        os.close(opened)
     return False
+
+
+def _keep(opened: int) -> None:
+    """Lock an open file against all others. One that only looks has a shared lock, which is gone in a moment.
+
+    Raises:
+        BlockingIOError: another process keeps it.
+        OSError: it cannot be locked.
+    """
+    while True:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)  # refused as well where it is kept
+            fcntl.flock(opened, fcntl.LOCK_UN)
+        else:
+            return
 
 
 def _is_at(path: Path, opened: int) -> bool:
