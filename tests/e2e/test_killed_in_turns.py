@@ -1,0 +1,46 @@
+"""SIGKILL while calls of one account wait for their turns: each is charged once in the end."""
+
+import asyncio
+
+import pytest
+
+from creditmeter.client.stubs import Connection, Retry, call
+from creditmeter.v1 import metering_pb2
+from tests.e2e.fleet import CREDIT, assert_clean, fleet, open_account, settled
+from tests.e2e.load import assert_charged_once
+
+ACCOUNT = "alice"
+ROUNDS = 3
+CALLS = 200
+"""In each round, on one account, of which far fewer are under way at a time."""
+
+GRANTED = 1_000
+PATIENT = Retry(total=60, attempt=30)
+
+
+async def charge(client: Connection, request_id: str, some_are_answered: asyncio.Event) -> str:
+    """Charge a credit, however often the sidecar has to be asked. Returns the charge's id."""
+    asked = metering_pb2.ChargeRequest(request_id=request_id, account_id=ACCOUNT, amount_microcredits=CREDIT)
+    reply = await call(client.metering.Charge, asked, PATIENT)
+    some_are_answered.set()
+    return reply.charge.charge_id
+
+
+@pytest.mark.long
+async def test_calls_that_wait_for_their_turns(central_url: str) -> None:
+    """Killed after the first reply of each round: the other calls wait, are decided, or written, or answered already."""
+    charges: dict[str, int] = {}
+    async with fleet(central_url, 1) as (sidecar,), Connection(sidecar.address) as client:
+        await open_account(client, ACCOUNT, permanent=[GRANTED])
+        for number in range(ROUNDS):
+            answered = asyncio.Event()
+            calls = [asyncio.create_task(charge(client, f"{number}/{each}", answered)) for each in range(CALLS)]
+            await answered.wait()
+            await asyncio.to_thread(sidecar.kill)
+            assert not all(each.done() for each in calls)
+            await asyncio.to_thread(sidecar.start)
+            charges |= dict.fromkeys(await asyncio.gather(*calls), CREDIT)
+        assert len(charges) == ROUNDS * CALLS
+        assert (await settled([client], ACCOUNT)).available_microcredits == (GRANTED - ROUNDS * CALLS) * CREDIT
+        await assert_charged_once(client, [ACCOUNT], charges)
+    await assert_clean(central_url)
