@@ -1,6 +1,7 @@
 """Daily limits over the wire: by every way to spend, with what a refusal says, and through changes of the access file."""
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,9 +12,10 @@ from creditmeter.client import Client, DailyLimitExceeded
 from creditmeter.core.access import Scope
 from creditmeter.core.amounts import from_credits
 from creditmeter.core.instants import DAY, SECOND
-from creditmeter.v1 import admin_pb2, metering_pb2
+from creditmeter.v1 import admin_pb2, admin_pb2_grpc, metering_pb2, metering_pb2_grpc
 from tests.clocks import ManualClock
-from tests.credentials import AccessFile, Metadata
+from tests.credentials import AccessFile, Authority, Metadata
+from tests.server.access.connections import by_tls, program_with
 from tests.server.conftest import Failure, Services, failure
 from tests.server.metered import Call
 from tests.server.requests import charge, reserve
@@ -22,14 +24,19 @@ CREDIT = 1_000_000
 MIDNIGHT = "2026-11-25T00:00:00Z"
 
 
+async def open_account(admin: "admin_pb2_grpc.AdminServiceAsyncStub", caller: Metadata) -> None:
+    """An account with 100 credits."""
+    create = admin_pb2.CreateAccountRequest(request_id="create", account=admin_pb2.Account(account_id="alice"))
+    await admin.CreateAccount(create, metadata=caller)
+    grant = admin_pb2.GrantCreditsRequest(request_id="grant", account_id="alice", amount_microcredits=100 * CREDIT)
+    await admin.GrantCredits(grant, metadata=caller)
+
+
 @pytest.fixture
 async def operator(guarded: Services, access_file: AccessFile) -> Metadata:
-    """Somebody without a limit, who opened an account with 100 credits."""
+    """Somebody without a limit, who opened an account."""
     caller = access_file.give("operator")
-    create = admin_pb2.CreateAccountRequest(request_id="create", account=admin_pb2.Account(account_id="alice"))
-    await guarded.admin.CreateAccount(create, metadata=caller)
-    grant = admin_pb2.GrantCreditsRequest(request_id="grant", account_id="alice", amount_microcredits=100 * CREDIT)
-    await guarded.admin.GrantCredits(grant, metadata=caller)
+    await open_account(guarded.admin, caller)
     return caller
 
 
@@ -178,3 +185,22 @@ async def test_the_client_has_an_error_for_it(guarded: Services, access_file: Ac
     assert amounts == (6 * CREDIT, 5 * CREDIT, 5 * CREDIT)
     assert error.resets_at is not None
     assert error.resets_at.isoformat() == MIDNIGHT.replace("Z", "+00:00")
+
+
+async def test_the_limit_of_a_certificate(migrated_dir: Path, clock: ManualClock, access_file: AccessFile) -> None:
+    """It is that of all connections that show the certificate's name. Another caller on the same account has none."""
+    authority = Authority(migrated_dir)
+    cert, key = map(str, authority.certify("server"))
+    access_file.give("the worker", Scope.METER, certificate="worker", daily_limit=from_credits(5))
+    operator = access_file.give("operator")
+    files = {"tls_cert": cert, "tls_key": key, "tls_client_ca": str(authority.file), "access_file": str(access_file.path)}
+    results: list[str] = []
+    async with program_with(migrated_dir, clock, **files, enable_admin=True) as program:
+        for shown in (operator, (), (), operator):
+            async with by_tls(program.addresses[0], authority, authority.certify("worker")) as channel:
+                if not results:
+                    await open_account(admin_pb2_grpc.AdminServiceStub(channel), operator)
+                asked = metering_pb2.BatchRequest(mutations=[charging(3)])
+                batch = await metering_pb2_grpc.MeteringServiceStub(channel).Batch(asked, metadata=shown)
+                results += map(kind, batch.results)
+    assert results == ["charge", "charge", "DAILY_LIMIT_EXCEEDED", "charge"]

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import ssl
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,35 +15,17 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from creditmeter.core.access import Scope
 from creditmeter.core.instants import SECOND, Instant
 from creditmeter.server.access.exposure import is_of_this_machine
-from creditmeter.server.app import Program, running
-from creditmeter.server.config import Settings
 from creditmeter.server.exits import MISUNDERSTOOD, StartupError
 from creditmeter.v1 import admin_pb2, admin_pb2_grpc, metering_pb2, metering_pb2_grpc
 from tests.clocks import ManualClock
 from tests.credentials import AccessFile, Authority
+from tests.server.access.connections import by_tls, program_with
 from tests.server.conftest import failure
-
-TLS_OPTIONS = (("grpc.use_local_subchannel_pool", 1), ("grpc.ssl_target_name_override", "localhost"))
-
-
-@contextlib.asynccontextmanager
-async def program_with(data_dir: Path, clock: ManualClock, **settings: Any) -> AsyncIterator[Program]:
-    """A running program with these settings."""
-    known = {"listen": "127.0.0.1:0", "data_dir": data_dir, "settle_interval": 0.02, "shutdown_grace": 0.2}
-    async with running(Settings.load(None, **known | settings), clock) as program:
-        yield program
 
 
 def quote(channel: grpc.aio.Channel, **options: Any) -> Any:
     """A call that needs a right and nothing else."""
     return metering_pb2_grpc.MeteringServiceStub(channel).Quote(metering_pb2.QuoteRequest(work=[{"action": "view"}]), **options)  # type: ignore[list-item]  # protobuf takes a dict
-
-
-def by_tls(address: str, authority: Authority, pair: tuple[Path, Path] | None = None) -> grpc.aio.Channel:
-    """A connection of its own by TLS, with a certificate if there is one."""
-    cert, key = (None, None) if pair is None else (each.read_bytes() for each in pair)
-    credentials = grpc.ssl_channel_credentials(authority.file.read_bytes(), key, cert)
-    return grpc.aio.secure_channel(address, credentials, options=TLS_OPTIONS)
 
 
 @pytest.mark.parametrize(
