@@ -39,6 +39,7 @@ from tests.fixtures import (  # noqa: F401 - fixtures for all tests
 from tests.limits import SHARE, within
 from tests.packages import pinned, pip
 from tests.postgres import PostgresServer, PostgresUnavailableError
+from tests.shares import Share, leave
 
 gc.disable()  # until tests run: of what is made before, next to nothing is garbage
 
@@ -52,6 +53,9 @@ TURNS = ("sqlite", "sqlite", "postgresql")
 # A time limit per example fails on a busy machine and says nothing about the code; pytest's timeout bounds each test.
 EXAMPLES = int(os.environ.get("TESTS_EXAMPLES", "100"))
 """How many examples a property is tried on that does not say how many."""
+
+SHARE_OF_TESTS = Share.of(os.environ.get("TESTS_SHARE", "1/1"))
+"""Which of the tests are run."""
 
 settings.register_profile("local", deadline=None, max_examples=EXAMPLES)
 settings.register_profile("ci", deadline=None, max_examples=EXAMPLES, derandomize=True, print_blob=True)
@@ -147,10 +151,11 @@ def pytest_runtestloop() -> None:
     gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Each asynchronous test has a limit of time. A test of a central store is long on one of both engines: by turns, so that a
     short run has some of them on each. The SQL is the same; what the engines do differently is marked `both_engines`.
     """
+    config.hook.pytest_deselected(items=leave(SHARE_OF_TESTS, items))
     for item in items:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
             item.obj = within(SHARE * _limit(item) or None, item.obj)

@@ -16,7 +16,7 @@ from creditmeter.server.long_calls import LongCall, LongCalls
 from creditmeter.v1 import metering_pb2
 from tests.server.conftest import Services, failure, locked_store
 from tests.server.metered import Call
-from tests.server.requests import charge
+from tests.server.requests import charge, reserve
 
 WATCHED = health_pb2.HealthCheckRequest(service="creditmeter.v1.MeteringService")
 
@@ -63,6 +63,42 @@ async def waiting(services: Services) -> AsyncIterator[Any]:
         call.cancel()
 
 
+@contextlib.asynccontextmanager
+async def pipeline(services: Services) -> AsyncIterator[Any]:
+    """A Pipeline that answered a frame of nothing."""
+    call: Any = services.metering.Pipeline()
+    await call.write(metering_pb2.PipelineRequest())
+    if await call.read() is grpc.aio.EOF:
+        await call  # which says why
+    yield call
+    call.cancel()
+
+
+@contextlib.asynccontextmanager
+async def short_of_credit(services: Services) -> AsyncIterator[Any]:
+    """A Reserve that waits for credit, for as long as the central store is busy."""
+    begun = asyncio.Event()
+    with pytest.MonkeyPatch.context() as patch:
+        place = LongCalls.place
+
+        def noted(calls: LongCalls, kind: LongCall, context: Any) -> Any:
+            begun.set()
+            return place(calls, kind, context)
+
+        patch.setattr(LongCalls, "place", noted)
+        async with locked_store(services):
+            call: Any = services.metering.Reserve(reserve())
+            async with asyncio.timeout(20):
+                await begun.wait()
+            yield call
+            call.cancel()
+
+
+async def reserved(services: Services) -> None:
+    """A Reserve on an account that the sidecar does not know yet."""
+    await services.metering.Reserve(reserve())
+
+
 async def call_that_waits(services: Services) -> None:
     """Wait for a charge that there is not."""
     with pytest.raises(grpc.aio.AioRpcError) as ended:
@@ -81,6 +117,8 @@ KINDS = [
     (watch, lambda services: opened_again(services, watch)),
     (reflected, lambda services: opened_again(services, reflected)),
     (metered, lambda services: opened_again(services, metered)),
+    (pipeline, lambda services: opened_again(services, pipeline)),
+    (short_of_credit, reserved),
     (waiting, call_that_waits),
 ]
 

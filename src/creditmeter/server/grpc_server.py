@@ -79,7 +79,7 @@ class Edge:
         server = _server(connections)
         services: Any = self._services(server)  # generated code names the server, of which it uses two methods
         sidecar, longest_hold = self.sidecar, limits_of(self.settings).max_hold_lifetime
-        mutations = Mutations(sidecar.meter, longest_hold)
+        mutations = Mutations(sidecar.meter, longest_hold, self.long_calls)
         frames = Frames(mutations, self.metrics)
         meter_streams = MeterStreams(sidecar.metered_calls, self.streams, self.gate, longest_hold, mutations.admission)
         metering = MeteringService(

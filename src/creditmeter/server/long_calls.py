@@ -26,6 +26,12 @@ class LongCall(Enum):
     METER = ("Meter streams", 1_000)
     """A worker has one for each metered call that it makes."""
 
+    PIPELINE = ("Pipelines", 1_000)
+    """A client has up to two for each event loop."""
+
+    CREDIT = ("calls that wait for credit", 2_000)
+    """Each asks the central store for credit that its account does not have here."""
+
     CHARGE = ("calls that wait until a charge is posted", 500)
 
     WATCH = ("watches of health and streams of reflection", 500)

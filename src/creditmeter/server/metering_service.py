@@ -142,7 +142,10 @@ class MeteringService(metering_pb2_grpc.MeteringServiceServicer):
         self, request_iterator: AsyncIterator[Any], context: Context
     ) -> None:
         """Apply frames of mutations, until the caller has no more or the server stops."""
-        problem = await PipelineStream(self._frames, self._streams, self._gate, context, self._room).answer(request_iterator)
+        with self._long_calls.place(LongCall.PIPELINE, context) as refusal:
+            await allowed(context, refusal)
+            stream = PipelineStream(self._frames, self._streams, self._gate, context, self._room)
+            problem = await stream.answer(request_iterator)
         if problem is not None:
             await abort(context, problem)
 

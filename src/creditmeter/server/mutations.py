@@ -14,6 +14,7 @@ from creditmeter.server import metering_requests as read
 from creditmeter.server.admission import Admission, caller_of
 from creditmeter.server.errors import Context, Problem, abort, allowed, problem_of
 from creditmeter.server.faults import problem_of_fault
+from creditmeter.server.long_calls import LongCall, LongCalls
 from creditmeter.server.replies import charge_message, refund_message, reservation_message
 from creditmeter.sidecar.meter import Deciding, Meter
 from creditmeter.sidecar.outcomes import Outcome
@@ -55,9 +56,10 @@ class _Way(NamedTuple):
 class Mutations:
     """Reads mutations, has the meter decide about them, and writes the replies."""
 
-    def __init__(self, meter: Meter, max_hold_lifetime: Span, admission: Admission | None = None) -> None:
+    def __init__(self, meter: Meter, max_hold_lifetime: Span, long_calls: LongCalls | None = None) -> None:
         self._meter = meter
-        self.admission = admission or Admission()
+        self._long_calls = long_calls or LongCalls()
+        self.admission = Admission()
         self._ways = {
             "reserve": _Way(lambda message: read.reserve_of(message, max_hold_lifetime), _reserve_response),
             "extend": _Way(read.extend_of, _extend_response),
@@ -82,7 +84,10 @@ class Mutations:
         finally:
             self.admission.end(key)
         # What waits for the central store holds up no other call.
-        return await self._answered(way, await outcome(), context)
+        with self._long_calls.place(LongCall.CREDIT, context) as refusal:
+            await allowed(context, refusal)
+            decided = await outcome()
+        return await self._answered(way, decided, context)
 
     async def _answered(self, way: _Way, outcome: Outcome, context: Context) -> Any:
         if isinstance(outcome, Refusal):

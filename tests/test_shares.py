@@ -1,0 +1,36 @@
+"""A share of the tests."""
+
+import os
+
+import pytest
+
+from tests.shares import ALL, Share
+
+NAMES = [f"tests/test_{number % 7}.py::test_it[{number}]" for number in range(3_000)]
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 7])
+def test_each_test_is_in_one_share(parts: int) -> None:
+    """And the shares are about as large as each other."""
+    shares = [[name for name in NAMES if Share(number + 1, parts).has(name)] for number in range(parts)]
+    assert sorted(name for share in shares for name in share) == sorted(NAMES)
+    assert all(0.8 < len(share) * parts / len(NAMES) < 1.2 for share in shares)
+
+
+def test_how_it_is_written() -> None:
+    """Its number and how many there are."""
+    assert Share.of("2/3") == Share(2, 3)
+    assert Share.of("1/1") == ALL
+
+
+@pytest.mark.parametrize("text", ["", "2", "0/3", "4/3", "2/0", "a/b", "1/3 "])
+def test_what_is_no_share(text: str) -> None:
+    """The run ends before its first test."""
+    with pytest.raises(pytest.UsageError, match=r"TESTS_SHARE is .*: write 2/3"):
+        Share.of(text)
+
+
+def test_what_this_run_has(request: pytest.FixtureRequest) -> None:
+    """Tests of its own share alone."""
+    share = Share.of(os.environ.get("TESTS_SHARE", "1/1"))
+    assert all(share.has(each.nodeid) for each in request.session.items)
