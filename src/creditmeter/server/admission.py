@@ -22,6 +22,9 @@ from creditmeter.server.errors import Context
 AT_ONCE_OF_ACCOUNT = 4
 """Calls of one account that are under way at a time: about so many are answered between two of another account."""
 
+AT_ONCE_BESIDE_QUIET = 2
+"""So many while another account has one call at a time: each call that is under way makes that one take longer."""
+
 AT_ONCE_PER_MILLISECOND = 2
 """So many more for each millisecond that a write to disk takes: calls that are written together wait for it together."""
 
@@ -189,4 +192,10 @@ class Admission:
 
 
 def _limits(at_once_of_account: int) -> TurnLimits:
-    return TurnLimits(at_once_of_account, ACCOUNTS_AT_ONCE * at_once_of_account, MAX_WAITING_OF_ACCOUNT, MAX_WAITING)
+    return TurnLimits(
+        under_way_of_account=at_once_of_account,
+        under_way_beside_quiet=AT_ONCE_BESIDE_QUIET,
+        under_way=ACCOUNTS_AT_ONCE * at_once_of_account,
+        waiting_of_account=MAX_WAITING_OF_ACCOUNT,
+        waiting=MAX_WAITING,
+    )
