@@ -11,7 +11,6 @@ from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from creditmeter.server import long_calls
 from creditmeter.server.long_calls import LongCall, LongCalls
 from creditmeter.v1 import metering_pb2
 from tests.server.conftest import Services, failure, locked_store
@@ -124,16 +123,13 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("opened", "another"), KINDS)
-@pytest.mark.parametrize("bound", ["in all", "of a caller"])
+@pytest.mark.parametrize("bound", ["most", "most_of_caller"])
 async def test_a_kind_has_a_bound_of_its_own(
     services: Services, monkeypatch: pytest.MonkeyPatch, opened: Any, another: Any, bound: str
 ) -> None:
     """Beyond it a call is refused at once; others are answered, and so is the next one once there is a place."""
     await services.create("alice", permanent=1_000_000_000)
-    if bound == "in all":
-        monkeypatch.setattr(long_calls, "MAX_OPEN", 1)
-    else:
-        monkeypatch.setattr(LongCall, "most_of_caller", 1)
+    monkeypatch.setattr(LongCall, bound, 1)
     async with opened(services):
         refused = await failure(another(services))
         assert (refused.code, refused.info.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
@@ -162,7 +158,7 @@ def test_callers_and_kinds_take_no_places_from_each_other() -> None:
     with contextlib.ExitStack() as stack:
         for kind in LongCall:
             taken = [stack.enter_context(calls.place(kind, each)) for each in callers for _ in range(kind.most_of_caller + 1)]
-            assert taken.count(None) == min(long_calls.MAX_OPEN, len(callers) * kind.most_of_caller)
+            assert taken.count(None) == min(kind.most, len(callers) * kind.most_of_caller)
             assert taken[: kind.most_of_caller] == [None] * kind.most_of_caller
             assert taken[kind.most_of_caller] is not None
     assert not calls._open.total()

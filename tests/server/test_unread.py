@@ -7,14 +7,16 @@ from typing import Any
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 from creditmeter.server import unread
 from creditmeter.server.app import running
 from creditmeter.server.config import Settings
+from creditmeter.server.long_calls import LongCall
 from creditmeter.server.unread import PATIENCE_SECONDS, Room
 from creditmeter.v1.metering_pb2 import Mutation, PipelineRequest
 from tests.clocks import ManualClock
-from tests.server.conftest import Services
+from tests.server.conftest import Services, failure
 from tests.server.requests import charge
 
 ROOM_BYTES = 1_000_000
@@ -51,6 +53,10 @@ async def test_a_caller_who_reads_is_answered_beside_some_who_do_not(small: Serv
             await reading.write(PipelineRequest(mutations=[Mutation(charge=charge(amount_microcredits=1))] * 200))
             assert (await reading.read()).results[0].WhichOneof("result") == "charge"
     assert not reading.done()
+    async with asyncio.timeout(20):
+        await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
+    ended = [await stream.code() for stream, task in zip(streams, sending, strict=True) if task.done()]
+    assert set(ended) == {grpc.StatusCode.UNAVAILABLE}, "its connection has ended, and with it what gRPC kept of the stream"
     for task in sending:
         task.cancel()
     await asyncio.gather(*sending, return_exceptions=True)
@@ -58,8 +64,41 @@ async def test_a_caller_who_reads_is_answered_beside_some_who_do_not(small: Serv
         await channel.close()
 
 
+async def test_a_stream_that_lost_its_room_is_open_until_its_caller_leaves(
+    small: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a Unix socket, whose connections cannot be told apart: gRPC keeps what it has of it until then."""
+    monkeypatch.setattr(LongCall, "most", 2)
+    await small.create("alice", permanent=1_000_000)
+    reading, unread_one = small.metering.Pipeline(), small.metering.Pipeline()
+    sending = asyncio.ensure_future(_sends_on(unread_one))
+    frame = PipelineRequest(mutations=[Mutation(charge=charge(amount_microcredits=1))] * 200)
+    with capture_logs() as entries:
+        async with asyncio.timeout(40):
+            while not any(each["event"].startswith("streams were ended") for each in entries):
+                await reading.write(frame)
+                assert await reading.read() is not grpc.aio.EOF
+    assert (await failure(anext(aiter(small.metering.Pipeline())))).info.reason == "OVERLOADED"
+    sending.cancel()
+    unread_one.cancel()
+    another = small.metering.Pipeline()
+    async with asyncio.timeout(20):
+        while await _is_refused(another):  # until gRPC has told that the caller has left
+            another = small.metering.Pipeline()
+
+
+async def _is_refused(stream: Any) -> bool:
+    try:
+        await stream.write(PipelineRequest())
+        return await stream.read() is grpc.aio.EOF
+    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        return True
+
+
 class _Stream:
     """A stream that does not read since a moment."""
+
+    peer = "unix:"
 
     def __init__(self, room: Room, unread_since: float | None) -> None:
         self.unread_since = unread_since

@@ -16,31 +16,33 @@ from creditmeter.server.errors import Context
 
 RETRY_AFTER = SECOND
 
-MAX_OPEN = 4_000
-"""Most open calls of a kind."""
-
 
 class LongCall(Enum):
-    """A kind of calls, and the most of them that one caller has open. All that use Unix sockets are one caller."""
+    """A kind of calls, and the most of them that one caller and all have open. All that use Unix sockets are one caller."""
 
-    METER = ("Meter streams", 1_000)
+    METER = ("Meter streams", 1_000, 4_000)
     """A worker has one for each metered call that it makes."""
 
-    PIPELINE = ("Pipelines", 1_000)
-    """A client has up to two for each event loop."""
+    PIPELINE = ("Pipelines", 500, 1_000)
+    """A client has up to two for each event loop. gRPC takes some 120 KB for one that sends more than is read."""
 
-    CREDIT = ("calls that wait for credit", 2_000)
+    CREDIT = ("calls that wait for credit", 2_000, 4_000)
     """Each asks the central store for credit that its account does not have here."""
 
-    CHARGE = ("calls that wait until a charge is posted", 500)
+    CHARGE = ("calls that wait until a charge is posted", 500, 4_000)
 
-    WATCH = ("watches of health and streams of reflection", 500)
+    WATCH = ("watches of health and streams of reflection", 500, 4_000)
     """A client has one for each connection."""
 
     @property
     def most_of_caller(self) -> int:
         """The most that one caller has open."""
         return self.value[1]
+
+    @property
+    def most(self) -> int:
+        """The most that all callers have open."""
+        return self.value[2]
 
 
 class LongCalls:
@@ -54,7 +56,7 @@ class LongCalls:
     def place(self, kind: LongCall, context: Context) -> Iterator[Overloaded | None]:
         """A place for a call for as long as the block runs. Yields the refusal if there is none."""
         caller = kind, caller_of(context)()
-        if self._open[kind] >= MAX_OPEN or self._open_of[caller] >= kind.most_of_caller:
+        if self._open[kind] >= kind.most or self._open_of[caller] >= kind.most_of_caller:
             yield Overloaded(RETRY_AFTER, f"too many {kind.value[0]} are open")
             return
         self._open[kind] += 1

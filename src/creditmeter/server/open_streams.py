@@ -64,6 +64,7 @@ class OpenStreams:
 
         self._reads: set[asyncio.Task[object]] = set()
         self._ended: set[asyncio.Task[object]] = set()
+        self._stopping = asyncio.Event()
 
     async def until_end(self, requests: AsyncIterator[_Message]) -> AsyncGenerator[_Message, None]:
         """The requests of a stream, until its caller has sent the last one or `end` is called."""
@@ -82,9 +83,14 @@ class OpenStreams:
                 self._reads.discard(reading)
             yield message
 
+    async def until_stop(self) -> None:
+        """Wait until `end` is called."""
+        await self._stopping.wait()
+
     def end(self, why: Problem) -> None:
         """Read no more. What is under way of each stream is still answered, and then it ends with this problem."""
         self.ending = why
+        self._stopping.set()
         self._ended |= self._reads
         for each in list(self._reads):
             each.cancel()

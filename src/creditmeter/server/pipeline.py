@@ -46,7 +46,9 @@ class PipelineStream:
         self._room = room or Room()
         self._task = asyncio.current_task()
         self._streams = streams
+        self._context = context
         self._caller = partial(Caller, gate, context)
+        self._is_dropped = False
         self._replies = Replies(context)
         self._under_way: dict[asyncio.Task[None], int] = {}
         self._has_room = asyncio.Event()
@@ -56,8 +58,14 @@ class PipelineStream:
         """As `Replies.unread_since`."""
         return self._replies.unread_since
 
+    @property
+    def peer(self) -> str:
+        """As `Holder.peer`."""
+        return str(self._context.peer())
+
     def drop(self) -> None:
         """End the stream at once, without a status: its caller does not read."""
+        self._is_dropped = True
         self._replies.drop()
         if self._task is not None:
             self._task.cancel()
@@ -65,7 +73,17 @@ class PipelineStream:
     async def answer(self, requests: AsyncIterator[Any]) -> Problem | None:
         """Answer frames until the caller closes its side and all are answered. Returns why the stream ends with an error: a
         frame could not be decoded or answered, or the server stops. What was read before is answered.
+
+        Once it is dropped, nothing is answered. gRPC keeps what it has of it until its connection ends: until then it is open.
         """
+        try:
+            return await self._answer_all(requests)
+        except asyncio.CancelledError:
+            if self._is_dropped:
+                await self._streams.until_stop()
+            raise
+
+    async def _answer_all(self, requests: AsyncIterator[Any]) -> Problem | None:
         problem = None
         async with contextlib.aclosing(self._streams.until_end(requests)) as read, asyncio.TaskGroup() as group:
             async for frame in read:

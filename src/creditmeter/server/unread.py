@@ -2,7 +2,7 @@
 
 What is under way on a stream, with the answers to come, is kept until its caller reads them. All streams together have so much
 room. A stream that finds none is not read, so gRPC's flow control holds up its caller. What has not been read for a while is
-dropped then, with its stream: whoever does not read cannot keep others waiting.
+dropped then, with its stream and the connection that it is on: whoever does not read cannot keep others waiting.
 """
 
 import asyncio
@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 import structlog
+
+from creditmeter.server.disconnecting import disconnect
 
 MAX_BYTES = 64 * 1024 * 1024
 """Most bytes under way on all streams. One frame of a stream that has no other may come on top of it."""
@@ -30,8 +32,12 @@ class Holder(Protocol):
     def unread_since(self) -> float | None:
         """Since when, by `time.monotonic`, an answer waits to be read; None if none does."""
 
+    @property
+    def peer(self) -> str:
+        """The other end of its connection, as gRPC names it."""
+
     def drop(self) -> None:
-        """End the stream at once. No answer is sent any more."""
+        """Answer nothing more, and give all room back."""
 
 
 class Room:
@@ -84,4 +90,5 @@ class Room:
             self._dropped.add(each)
             each.drop()
         if unread:
+            asyncio.get_running_loop().run_in_executor(None, disconnect, {each.peer for each in unread})
             _log.warning("streams were ended whose callers do not read their answers", streams=len(unread), bytes=self._bytes)
