@@ -1,10 +1,8 @@
 """A share of the tests."""
 
-import os
-
 import pytest
 
-from tests.shares import ALL, Share
+from tests.shares import ALL, Share, leave
 
 NAMES = [f"tests/test_{number % 7}.py::test_it[{number}]" for number in range(3_000)]
 
@@ -30,7 +28,12 @@ def test_what_is_no_share(text: str) -> None:
         Share.of(text)
 
 
-def test_what_this_run_has(request: pytest.FixtureRequest) -> None:
-    """Tests of its own share alone."""
-    share = Share.of(os.environ.get("TESTS_SHARE", "1/1"))
-    assert all(share.has(each.nodeid) for each in request.session.items)
+def test_what_is_left_of_a_run(request: pytest.FixtureRequest) -> None:
+    """The tests of the share, in order. The others are told of."""
+    make = pytest.Function.from_parent
+    items: list[pytest.Item] = [make(request.node.parent, name=each, callobj=lambda: None) for each in NAMES[:99]]
+    left = list(items)
+    others = leave(Share(2, 3), left)
+    assert left == [each for each in items if Share(2, 3).has(each.nodeid)]
+    assert others == [each for each in items if each not in left]
+    assert 10 < len(left) < 60

@@ -1,6 +1,8 @@
 """Connections that are ended from this side: those that callers made, and no others."""
 
 import contextlib
+import os
+import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,10 @@ from creditmeter.server.disconnecting import disconnect
 @contextlib.contextmanager
 def connected(family: socket.AddressFamily, listen: str, connect: str) -> Iterator[tuple[socket.socket, socket.socket]]:
     """Both ends of a connection: the caller's, and that of who listens."""
-    listener = socket.create_server((listen, 0), family=family, dualstack_ipv6=listen == "::")
+    try:
+        listener = socket.create_server((listen, 0), family=family, dualstack_ipv6=listen == "::")
+    except OSError as error:
+        pytest.skip(f"no {listen} here: {error}")
     caller = socket.create_connection((connect, listener.getsockname()[1]), timeout=10)
     accepted, _ = listener.accept()
     with listener, caller, accepted:
@@ -51,3 +56,24 @@ def test_who_has_no_name_stays(tmp_path: Path) -> None:
         assert disconnect(["unix:", f"unix:{tmp_path / 'socket'}", "ipv4:127.0.0.1:1", ""]) == 0
         ours.sendall(b"x")
         assert theirs.recv(1) == b"x"
+
+
+def test_where_hardly_a_descriptor_is_left() -> None:
+    """It takes one at a time, however many connections there are. Where there is none, nothing is done."""
+    with contextlib.ExitStack() as opened:
+        callers = [opened.enter_context(connected(*PLACES[0][:3]))[0] for _ in range(20)]
+        peers = [PLACES[0][3].format(each.getsockname()[1]) for each in callers]
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        highest = max(int(each.name) for each in Path("/dev/fd").iterdir())
+        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 10, hard))
+        taken: list[int] = []
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        found = [disconnect(peers)]
+        os.close(taken.pop())
+        found.append(disconnect(peers))
+        for each in taken:
+            os.close(each)
+    assert found == [0, 20]

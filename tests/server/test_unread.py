@@ -1,7 +1,7 @@
 """Callers who send and do not read their answers cost a bounded amount of memory, and keep nobody else waiting."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from creditmeter.server import unread
 from creditmeter.server.app import running
 from creditmeter.server.config import Settings
 from creditmeter.server.long_calls import LongCall
+from creditmeter.server.open_streams import OpenStreams
+from creditmeter.server.pipeline import PipelineStream
 from creditmeter.server.unread import PATIENCE_SECONDS, Room
 from creditmeter.v1.metering_pb2 import Mutation, PipelineRequest
 from tests.clocks import ManualClock
@@ -93,6 +95,41 @@ async def _is_refused(stream: Any) -> bool:
         return await stream.read() is grpc.aio.EOF
     except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
         return True
+
+
+class _Context:
+    """gRPC's context of a call that nobody reads."""
+
+    peer = staticmethod(lambda: "unix:")
+
+
+async def _never() -> AsyncIterator[Any]:
+    await asyncio.Event().wait()
+    yield None
+
+
+@pytest.mark.parametrize("is_dropped_first", [True, False])
+@pytest.mark.parametrize("rounds", range(10))
+async def test_a_caller_who_leaves_as_its_stream_loses_its_room(rounds: int, *, is_dropped_first: bool) -> None:
+    """Nothing waits for it, however closely one comes after the other."""
+    made: list[PipelineStream] = []
+
+    async def answer() -> None:
+        nothing: Any = _Context()
+        made.append(PipelineStream(nothing, OpenStreams(), nothing, nothing))
+        await made[0].answer(_never())
+
+    handler = asyncio.create_task(answer())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    steps: list[Callable[[], object]] = [made[0].drop, handler.cancel]
+    for step in steps if is_dropped_first else reversed(steps):
+        step()
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await asyncio.wait([handler])
+    assert handler.cancelled()
 
 
 class _Stream:

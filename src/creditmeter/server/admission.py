@@ -23,7 +23,10 @@ AT_ONCE_OF_ACCOUNT = 4
 """Calls of one account that are under way at a time: about so many are answered between two of another account."""
 
 AT_ONCE_BESIDE_QUIET = 2
-"""So many while another account has one call at a time: each call that is under way makes that one take longer."""
+"""At least so many while another account has one call at a time: each call that is under way makes that one take longer."""
+
+PART_BESIDE_QUIET = 4
+"""One of so many that would be under way otherwise, if that is more."""
 
 AT_ONCE_PER_MILLISECOND = 2
 """So many more for each millisecond that a write to disk takes: calls that are written together wait for it together."""
@@ -106,6 +109,11 @@ class Admission:
         self._giving: asyncio.Task[None] | None = None
         self._quickest_write = float("inf")
         self._writes = 0
+
+    @property
+    def under_way(self) -> int:
+        """How many calls have a turn."""
+        return self._turns.under_way
 
     async def begin(self, key: Hashable, caller: Caller, weight: int = 1, *, frees: bool = False) -> Overloaded | None:
         """Wait for a turn of an account, and take it until `end`. Refused, without a turn, if too many wait.
@@ -194,7 +202,7 @@ class Admission:
 def _limits(at_once_of_account: int) -> TurnLimits:
     return TurnLimits(
         under_way_of_account=at_once_of_account,
-        under_way_beside_quiet=AT_ONCE_BESIDE_QUIET,
+        under_way_beside_quiet=max(AT_ONCE_BESIDE_QUIET, at_once_of_account // PART_BESIDE_QUIET),
         under_way=ACCOUNTS_AT_ONCE * at_once_of_account,
         waiting_of_account=MAX_WAITING_OF_ACCOUNT,
         waiting=MAX_WAITING,

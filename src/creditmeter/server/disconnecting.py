@@ -26,28 +26,59 @@ def disconnect(peers: Collection[str]) -> int:
     wanted = {place for peer in peers if (place := _place_of(peer)) is not None}
     if not wanted:
         return 0
-    with contextlib.ExitStack() as opened:
-        own = [opened.enter_context(each) for each in _sockets()]
-        ports = {each.getsockname()[1] for each in own if each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)}
-        found = [each for each in own if _other_end(each) in wanted and each.getsockname()[1] in ports]
-        for each in found:
+    with contextlib.suppress(OSError):  # not even the open files can be listed: no descriptor is left
+        numbers = [int(each.name) for each in _OPEN_FILES.iterdir()]
+        ports = {port for number in numbers if (port := _listening_port(number)) is not None}
+        return sum(_shut_down(number, wanted, ports) for number in numbers if _is_wanted(number, wanted, ports))
+    return 0
+
+
+@contextlib.contextmanager
+def _socket_at(number: int) -> Iterator[socket.socket | None]:
+    """The TCP socket of a descriptor that somebody else closes; None if it is none, or is closed already."""
+    made = None
+    try:
+        if stat.S_ISSOCK(os.fstat(number).st_mode):
+            made = socket.socket(fileno=number)
+    except OSError:
+        pass  # it was closed meanwhile
+    is_tcp = made is not None and made.family in (socket.AF_INET, socket.AF_INET6) and made.type is socket.SOCK_STREAM
+    try:
+        yield made if is_tcp else None
+    finally:
+        if made is not None:
+            made.detach()
+
+
+def _listening_port(number: int) -> int | None:
+    with _socket_at(number) as found, contextlib.suppress(OSError):
+        if found is not None and found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return int(found.getsockname()[1])
+    return None
+
+
+def _is_wanted(number: int, wanted: Collection[_Place], ports: Collection[int]) -> bool:
+    """Whether a descriptor is of a connection that one of these callers made, and not this process itself."""
+    with _socket_at(number) as found, contextlib.suppress(OSError):
+        return found is not None and found.getsockname()[1] in ports and _place(*found.getpeername()[:2]) in wanted
+    return False
+
+
+def _shut_down(number: int, wanted: Collection[_Place], ports: Collection[int]) -> bool:
+    """Shut a connection down, by a descriptor of its own: the other one may be closed and used anew at any time."""
+    try:
+        own = os.dup(number)
+    except OSError:
+        return False
+    try:
+        with _socket_at(own) as found:
+            if found is None or not _is_wanted(own, wanted, ports):
+                return False
             with contextlib.suppress(OSError):  # it has just ended
-                each.shutdown(socket.SHUT_RDWR)
-        return len(found)
-
-
-def _sockets() -> Iterator[socket.socket]:
-    """The TCP sockets of this process, each by a descriptor of its own."""
-    for each in list(_OPEN_FILES.iterdir()):
-        with contextlib.suppress(OSError):  # closed meanwhile, or no descriptor is left
-            number = int(each.name)
-            if not stat.S_ISSOCK(os.fstat(number).st_mode):
-                continue
-            made = socket.socket(fileno=os.dup(number))
-            if made.family in (socket.AF_INET, socket.AF_INET6) and made.type is socket.SOCK_STREAM:
-                yield made
-            else:
-                made.close()
+                found.shutdown(socket.SHUT_RDWR)
+            return True
+    finally:
+        os.close(own)
 
 
 def _place_of(peer: str) -> _Place | None:
@@ -55,14 +86,6 @@ def _place_of(peer: str) -> _Place | None:
     kind, _, rest = urllib.parse.unquote(peer).partition(":")
     host, _, port = rest.rpartition(":")
     return _place(host.strip("[]"), int(port)) if kind in ("ipv4", "ipv6") else None
-
-
-def _other_end(connection: socket.socket) -> _Place | None:
-    try:
-        host, port, *_ = connection.getpeername()
-    except OSError:
-        return None  # it listens, or has ended
-    return _place(host, port)
 
 
 def _place(host: str, port: int) -> _Place:

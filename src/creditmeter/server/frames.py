@@ -131,16 +131,17 @@ class Frames:
         """
         began = time.perf_counter()
         waiting: dict[AccountKey | None, asyncio.Task[Decided]] = {}
-        part, turn, sending = _Part(0, self._mutations.loads), None, None
+        part, turn = _Part(0, self._mutations.loads), None
+        sending: asyncio.Task[_Part] | None = None
         with contextlib.ExitStack() as turns:
             async with asyncio.TaskGroup() as group:
                 for number, mutation in enumerate(asked):
                     if number % PART == 0:
                         if number:  # this part goes to disk and to its caller while the next one is decided
-                            if sending is not None:
-                                await sending
                             self._mutations.hand_over()
-                            sending = group.create_task(self._send(part, number, began, send))
+                            before, sending = sending, group.create_task(self._send(part, number, began, send, sending))
+                            if before is not None:
+                                await before
                             await asyncio.sleep(0)
                         turn = await self._turn(asked[number : number + PART], caller)
                         turns.callback(turn.end)
@@ -198,11 +199,17 @@ class Frames:
         one = self._mutations.decide(mutation, within, caller.credential_id)
         return await one() if callable(one) else one
 
-    async def _send(self, part: "_Part", next_number: int, began: float, send: Send) -> "_Part":
-        """Send what was decided so far once it is durable, and begin the next part."""
+    async def _send(
+        self, part: "_Part", next_number: int, began: float, send: Send, before: "asyncio.Task[_Part] | None" = None
+    ) -> "_Part":
+        """Send what was decided so far once it is durable, and after what was to be sent before. Begin the next part. Its turn
+        ends before anything waits for the caller to read.
+        """
         results = await self._durable(part.decided, began, part.since) if part.decided else []
         if part.turn is not None:
             part.turn.end()
+        if before is not None:
+            await asyncio.wait([before])
         if results:
             await send(part.first, results)
         return _Part(next_number, self._mutations.loads)

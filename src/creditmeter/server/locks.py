@@ -1,10 +1,16 @@
 """Locks on files, each held by one process at a time. The system releases them however the process ends."""
 
+import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from creditmeter.server.permissions import FILE_MODE
+
+_LOOK_SECONDS = 0.001
+_MOST_LOOKS = 1_000
+"""A lock that is shared for longer is kept, by whatever process that is."""
 
 
 def lock(path: Path) -> int:
@@ -51,12 +57,12 @@ def is_locked(path: Path, directory: Path) -> bool:
     """Whether another process has locked a file or its directory. No file is made. To look, each is locked for a moment, in a
     way that keeps out neither another process that looks nor one that locks.
     """
-    return any(_is_kept(each) for each in (path, directory))
+    return _is_kept(path, os.O_NOFOLLOW) or _is_kept(directory, os.O_DIRECTORY)
 
 
-def _is_kept(path: Path) -> bool:
+def _is_kept(path: Path, flags: int) -> bool:
     try:
-        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        opened = os.open(path, os.O_RDONLY | flags)
     except OSError:
         return False
     try:
@@ -77,14 +83,14 @@ def _keep(opened: int) -> None:
         BlockingIOError: another process keeps it.
         OSError: it cannot be locked.
     """
-    while True:
-        try:
+    for _ in range(_MOST_LOOKS):
+        with contextlib.suppress(BlockingIOError):
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)  # refused as well where it is kept
-            fcntl.flock(opened, fcntl.LOCK_UN)
-        else:
             return
+        fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)  # refused as well where it is kept
+        fcntl.flock(opened, fcntl.LOCK_UN)
+        time.sleep(_LOOK_SECONDS)
+    raise BlockingIOError
 
 
 def _is_at(path: Path, opened: int) -> bool:

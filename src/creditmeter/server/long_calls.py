@@ -26,8 +26,8 @@ class LongCall(Enum):
     PIPELINE = ("Pipelines", 500, 1_000)
     """A client has up to two for each event loop. gRPC takes some 120 KB for one that sends more than is read."""
 
-    CREDIT = ("calls that wait for credit", 2_000, 4_000)
-    """Each asks the central store for credit that its account does not have here."""
+    CENTRAL = ("calls that wait for the central store", 2_000, 4_000)
+    """Most ask it for credit that their account does not have here."""
 
     CHARGE = ("calls that wait until a charge is posted", 500, 4_000)
 

@@ -84,7 +84,7 @@ class Mutations:
         finally:
             self.admission.end(key)
         # What waits for the central store holds up no other call.
-        with self._long_calls.place(LongCall.CREDIT, context) as refusal:
+        with self._long_calls.place(LongCall.CENTRAL, context) as refusal:
             await allowed(context, refusal)
             decided = await outcome()
         return await self._answered(way, decided, context)

@@ -79,7 +79,8 @@ class PipelineStream:
         try:
             return await self._answer_all(requests)
         except asyncio.CancelledError:
-            if self._is_dropped:
+            is_by_drop_alone = self._is_dropped and self._task is not None and self._task.cancelling() == 1
+            if is_by_drop_alone:  # its caller is still there
                 await self._streams.until_stop()
             raise
 

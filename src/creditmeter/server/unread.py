@@ -7,7 +7,7 @@ dropped then, with its stream and the connection that it is on: whoever does not
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 import structlog
@@ -90,5 +90,10 @@ class Room:
             self._dropped.add(each)
             each.drop()
         if unread:
-            asyncio.get_running_loop().run_in_executor(None, disconnect, {each.peer for each in unread})
+            asyncio.get_running_loop().run_in_executor(None, _end_connections, {each.peer for each in unread})
             _log.warning("streams were ended whose callers do not read their answers", streams=len(unread), bytes=self._bytes)
+
+
+def _end_connections(peers: Collection[str]) -> None:
+    """End the connections of callers, as far as they can be told apart. In a thread: every open file is looked at."""
+    _log.info("connections were ended", connections=disconnect(peers), callers=len(peers))
