@@ -4,6 +4,7 @@ import os
 import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 IS_ROOT = os.geteuid() == 0
 
@@ -17,6 +18,7 @@ def unprivileged(group: int | None = None) -> Iterator[None]:
     if not IS_ROOT:
         yield
         return
+    import_module("tests.cli.loaded")  # where Python is root's alone, nothing can be loaded later
     nobody = pwd.getpwnam("nobody")
     groups, own = os.getgroups(), os.getegid()
     os.setgroups([])
