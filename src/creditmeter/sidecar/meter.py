@@ -307,10 +307,12 @@ class Meter:
         at = self._books.moment()
         try:
             decided = self._decided(wanted, decide, book, at, exhausted=False)
-        finally:
+        except BaseException:
             self._books.drop_if_empty(wanted.account_id)
+            raise
         if isinstance(decided, Short | AccountSuspended):
             return partial(self._with_credit, wanted, decide, decided, at)
+        self._books.drop_if_empty(wanted.account_id)
         return self._recorded(decided, wanted.amount)
 
     async def _with_credit(
