@@ -1,8 +1,8 @@
 """Connections that are ended from this side: those that callers made, and no others."""
 
 import contextlib
+import errno
 import os
-import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,22 +58,32 @@ def test_who_has_no_name_stays(tmp_path: Path) -> None:
         assert theirs.recv(1) == b"x"
 
 
-def test_where_hardly_a_descriptor_is_left() -> None:
-    """It takes one at a time, however many connections there are. Where there is none, nothing is done."""
+def test_it_takes_one_descriptor_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many connections there are. Where none is left, nothing is done."""
+    own: list[int] = []
+    steps: list[str] = []
+    make, end = os.dup, os.close
+
+    def made(number: int) -> int:
+        own.append(make(number))
+        steps.append("made")
+        return own[-1]
+
+    def ended(number: int) -> None:
+        if own[-1:] == [number]:  # and not another thread's
+            steps.append("closed")
+        end(number)
+
+    def refused(_number: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
     with contextlib.ExitStack() as opened:
         callers = [opened.enter_context(connected(*PLACES[0][:3]))[0] for _ in range(20)]
         peers = [PLACES[0][3].format(each.getsockname()[1]) for each in callers]
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        highest = max(int(each.name) for each in Path("/dev/fd").iterdir())
-        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 10, hard))
-        taken: list[int] = []
-        with contextlib.suppress(OSError):
-            while True:
-                taken.append(os.dup(0))
-        found = [disconnect(peers)]
-        os.close(taken.pop())
-        found.append(disconnect(peers))
-        for each in taken:
-            os.close(each)
-    assert found == [0, 20]
+        monkeypatch.setattr(os, "dup", refused)
+        assert disconnect(peers) == 0
+        monkeypatch.setattr(os, "dup", made)
+        monkeypatch.setattr(os, "close", ended)
+        assert disconnect(peers) == 20
+        monkeypatch.undo()
+    assert steps == ["made", "closed"] * 20
