@@ -27,6 +27,7 @@ from tests.e2e.fleet import (
     settled,
     stop_all,
 )
+from tests.e2e.load import PASSING, PAUSE_SECONDS
 
 ACCOUNT = "alice"
 SIDECARS = 4
@@ -174,7 +175,9 @@ async def make_call(
 
 
 async def hold(client: Connection, request_id: str, credits: int, ledger: Ledger) -> str | None:
-    """Reserve, and repeat it while the reply is RECALL_PENDING or CONTENDED. None if there is no credit."""
+    """Reserve, and repeat it while the reply is RECALL_PENDING or CONTENDED, or a busy machine's store did not answer in time.
+    None if there is no credit.
+    """
     for _ in range(MAX_RECALLS):
         started = ledger.now()
         try:
@@ -183,10 +186,10 @@ async def hold(client: Connection, request_id: str, credits: int, ledger: Ledger
             if error.reason == "INSUFFICIENT_CREDITS":
                 ledger.refusals.append(Refused(credits, started, ledger.now()))
                 return None
-            if error.reason not in ("CONTENDED", "RECALL_PENDING"):
+            if error.reason not in PASSING:
                 raise
             ledger.pending += 1
-            wait = error.retry_delay
+            wait = PAUSE_SECONDS if error.reason == "CENTRAL_UNAVAILABLE" else error.retry_delay
         await asyncio.sleep(wait or pytest.fail("RECALL_PENDING does not say when to come back"))
     pytest.fail(f"{request_id}: credit was on its way {MAX_RECALLS} times and never came")
 
