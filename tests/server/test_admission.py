@@ -17,6 +17,7 @@ from creditmeter.server.admission import (
     MAX_WAITING_OF_ACCOUNT,
     MAX_WAITING_OF_CALLER,
     Admission,
+    _limits,
     nobody,
 )
 from creditmeter.server.counters import Counters
@@ -139,6 +140,14 @@ async def test_a_burst_is_answered_or_refused_with_a_reason(services: Services) 
     await asyncio.gather(*(call() for _ in range(2_500)))
     assert set(ended) <= {"OK", "OVERLOADED"}
     assert ended["OK"] >= MAX_WAITING_OF_ACCOUNT
+
+
+@pytest.mark.parametrize(("at_once", "beside_quiet"), [(4, 2), (10, 2), (12, 3), (64, 16)])
+def test_how_many_calls_are_under_way_beside_a_quiet_account(at_once: int, beside_quiet: int) -> None:
+    """A quarter, so that calls still share a write to a slow disk, and at least two. In all as many as without."""
+    limits = _limits(at_once)
+    assert (limits.under_way_of_account, limits.under_way_beside_quiet) == (at_once, beside_quiet)
+    assert limits.under_way == ACCOUNTS_AT_ONCE * at_once
 
 
 async def test_a_frame_for_which_there_is_no_turn_is_refused(services: Services) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import threading
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ import grpc
 import pytest
 import structlog
 
+from creditmeter.server import locks
 from creditmeter.server.app import running
 from creditmeter.server.config import Settings
 from creditmeter.server.exits import StartupError
@@ -145,6 +147,30 @@ async def test_an_owner_who_is_looked_for(tmp_path: Path) -> None:
             assert opened is not None
             os.close(opened)
     assert seen
+
+
+def test_who_looks_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that another program shares is refused in the end, not waited for."""
+    monkeypatch.setattr(locks, "_MOST_LOOKS", 3)
+    path = tmp_path / "lock"
+    path.touch()
+    for take, each in ((lock, path), (lock_directory, tmp_path)):
+        shared = os.open(each, os.O_RDONLY)
+        fcntl.flock(shared, fcntl.LOCK_SH)
+        with pytest.raises(BlockingIOError):
+            take(each)
+        os.close(shared)
+
+
+def test_a_data_directory_that_is_a_link(tmp_path: Path) -> None:
+    """What it leads to is looked at, also where the lock file is gone."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link").symlink_to("data")
+    held = lock_directory(tmp_path / "data")
+    assert held is not None
+    assert is_locked(tmp_path / "link" / "lock", tmp_path / "link")
+    os.close(held)
+    assert not is_locked(tmp_path / "link" / "lock", tmp_path / "link")
 
 
 async def test_a_file_that_is_deleted_while_it_is_waited_for(tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
+from creditmeter.core.refusals import ShuttingDown
 from creditmeter.server import unread
 from creditmeter.server.app import running
 from creditmeter.server.config import Settings
+from creditmeter.server.errors import problem_of
 from creditmeter.server.long_calls import LongCall
 from creditmeter.server.open_streams import OpenStreams
 from creditmeter.server.pipeline import PipelineStream
@@ -120,16 +122,40 @@ async def test_a_caller_who_leaves_as_its_stream_loses_its_room(rounds: int, *, 
         await made[0].answer(_never())
 
     handler = asyncio.create_task(answer())
-    for _ in range(5):
-        await asyncio.sleep(0)
+    await _rounds(5)
     steps: list[Callable[[], object]] = [made[0].drop, handler.cancel]
     for step in steps if is_dropped_first else reversed(steps):
         step()
-        for _ in range(rounds):
-            await asyncio.sleep(0)
+        await _rounds(rounds)
     async with asyncio.timeout(10):
         await asyncio.wait([handler])
     assert handler.cancelled()
+
+
+async def test_a_stop_ends_a_stream_that_lost_its_room() -> None:
+    """Though its caller is still there."""
+    streams, made = OpenStreams(), list[PipelineStream]()
+
+    async def answer() -> None:
+        nothing: Any = _Context()
+        made.append(PipelineStream(nothing, streams, nothing, nothing))
+        await made[0].answer(_never())
+
+    handler = asyncio.create_task(answer())
+    await _rounds(5)
+    made[0].drop()
+    await _rounds(20)
+    assert not handler.done()
+    streams.end(problem_of(ShuttingDown()))
+    async with asyncio.timeout(10):
+        await asyncio.wait([handler])
+    assert handler.cancelled()
+
+
+async def _rounds(number: int) -> None:
+    """Let other tasks go on."""
+    for _ in range(number):
+        await asyncio.sleep(0)
 
 
 class _Stream:
