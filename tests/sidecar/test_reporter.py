@@ -64,6 +64,40 @@ async def test_nothing_is_sent_while_nothing_changes(bench: Bench) -> None:
     assert not bench.sidecar.records.any_marked(Mark.UNREPORTED)
 
 
+async def test_what_was_let_go_before_its_report_needs_none(bench: Bench) -> None:
+    """As much is held as the last message stated. The charge waits for the next settlement."""
+    await bench.account(permanent=100)
+    await held(bench, "long", 5)
+    reports = reporter(bench)
+    bench.clock.advance(DUE)
+    await reports.report()
+    sent = len(bench.wire.sent)
+    await commit(bench, "done", await held(bench, "short", 7), 7)
+    bench.clock.advance(DUE)
+    await reports.report()
+    assert len(bench.wire.sent) == sent
+    assert not bench.sidecar.records.any_marked(Mark.UNREPORTED)
+    assert bench.sidecar.records.is_marked(ACCOUNT, Mark.UNSETTLED)
+
+
+async def test_a_report_whose_answer_was_lost_is_not_taken_for_unsaid(bench: Bench, other: Bench) -> None:
+    """The central store may know of a hold that was let go since."""
+    await bench.account(permanent=100)
+    await bench.sidecar.settle()
+    hold = await held(bench, "first", 5)
+    reports = reporter(bench)
+    bench.clock.advance(DUE)
+    bench.wire.fates = [Fate.UNHEARD]
+    with pytest.raises(Exception, match="reply"):
+        await reports.report()
+    assert await known(bench, other) == 5
+    await release(bench, "free", hold)
+    while bench.sidecar.records.any_marked(Mark.UNREPORTED):
+        bench.clock.advance(10 * SECOND)
+        await reports.report()
+    assert await known(bench, other) == 0
+
+
 async def test_a_report_that_was_lost_is_sent_again(bench: Bench, other: Bench) -> None:
     """At the pace of reports, not of settlements."""
     await bench.account(permanent=100)

@@ -11,15 +11,12 @@ from creditmeter.central.engine.faults import CentralUnavailable
 from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import SECOND, Span
 from creditmeter.journal.faults import StorageUnavailable
-from creditmeter.sidecar.account_records import AccountRecords, Mark
+from creditmeter.sidecar.account_records import AccountRecord, AccountRecords, Mark
 from creditmeter.sidecar.clock import Clock
 from creditmeter.sidecar.exchanger import Exchanger, SidecarFenced
 from creditmeter.sidecar.settler import Settler
 
 _log = structlog.get_logger()
-
-TOGETHER = 5
-"""What would be due within a fifth of that is reported by the same exchange."""
 
 
 class Reporter:
@@ -89,9 +86,22 @@ class Reporter:
             self._records.note_unreported(account_id, self._clock.boot())
 
     def _due(self, now: Span) -> list[AccountId]:
-        unreported = [(each.account_id, each.unreported_since) for each in self._records.marked(Mark.UNREPORTED)]
-        oldest = min((since for _, since in unreported if since is not None), default=None)
-        if oldest is None or oldest + self._after > now:
+        """The accounts to report, once one is due: all that have something to report, since a transaction costs as much as a
+        dozen accounts in it.
+        """
+        first = self._records.first(Mark.UNREPORTED)
+        if first is None or first.unreported_since is None or first.unreported_since + self._after > now:
             return []
-        latest = now - self._after + self._after // TOGETHER
-        return [account_id for account_id, since in unreported if since is not None and since <= latest]
+        unreported = self._records.marked(Mark.UNREPORTED)
+        for record in unreported:
+            if _is_stated(record):
+                self._records.unmark(record.account_id, Mark.UNREPORTED)
+        return [each.account_id for each in unreported if Mark.UNREPORTED in each.marks]
+
+
+def _is_stated(record: AccountRecord) -> bool:
+    """Whether as much is held as the last message stated that was answered, because what was held since then was let go."""
+    book = record.book
+    if book is None or book.snapshot is None or record.unanswered is not None:
+        return False
+    return book.held == book.snapshot.own_held
