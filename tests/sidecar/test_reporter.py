@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from creditmeter.core.ids import AccountId
 from creditmeter.core.instants import SECOND, Span
 from creditmeter.sidecar.account_records import Mark
 from creditmeter.sidecar.reporter import Reporter
@@ -133,6 +134,28 @@ async def test_what_changed_while_a_message_was_under_way_is_reported_after_it(b
     await waits
     await reports.report()
     assert await known(bench, other) == 12
+
+
+async def test_an_account_that_is_busy_does_not_have_others_reported_early(bench: Bench) -> None:
+    """A report waits for the message that is under way, however many holds change meanwhile."""
+    await bench.account(permanent=100)
+    await held(bench, "first", 5)
+    reports = reporter(bench)
+    bench.clock.advance(DUE)
+    records, other = bench.sidecar.records, AccountId("other")
+    records.mark(ACCOUNT, Mark.UNDER_WAY)
+    records.note_unreported(other, bench.clock.boot())
+    sent = len(bench.wire.sent)
+    waits = asyncio.create_task(reports.report())
+    await asyncio.sleep(0)
+    assert not waits.done()
+    waits.cancel()
+    bench.clock.advance(DUE)
+    await reports.report()
+    assert [[each.account_id for each in messages] for messages in bench.wire.sent[sent:]] == [[other]]
+    records.unmark(ACCOUNT, Mark.UNDER_WAY)
+    await reports.report()
+    assert [[each.account_id for each in messages] for messages in bench.wire.sent[sent + 1 :]] == [[ACCOUNT]]
 
 
 async def test_a_sidecar_reports_by_itself(bench: Bench, other: Bench) -> None:

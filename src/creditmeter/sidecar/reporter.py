@@ -4,6 +4,7 @@ It works at its own pace, whatever the interval of settlements: what it reports,
 """
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
@@ -57,7 +58,8 @@ class Reporter:
         return Span(max(0, first.unreported_since + self._after - self._clock.boot()))
 
     async def report(self) -> None:
-        """Exchange a message about each account that is due, and those that are about to be.
+        """Once a report is due, exchange a message about each account that has something to report: a transaction costs as much
+        as a dozen accounts in it.
 
         Raises:
             CentralUnavailable: the store did not answer.
@@ -65,17 +67,31 @@ class Reporter:
             StorageUnavailable: the journal cannot be written.
         """
         now = self._clock.boot()
-        accounts = self._due(now)
-        if not accounts:
+        unreported = self._unreported()
+        if not self._is_due(unreported, now):
             return
-        if all(self._exchanger.is_busy(each) for each in accounts):
+        free = [each for each in unreported if Mark.UNDER_WAY not in each.marks]
+        if not self._is_due(free, now):
             await self._exchanger.one_finished()
             return
+        accounts = [each.account_id for each in free]
         try:
             await self._settler.settle(accounts)
         finally:
             for account_id in accounts:
                 self._put_off(account_id, now)
+
+    def _unreported(self) -> list[AccountRecord]:
+        """The accounts of which something is to be reported, the one that has waited longest first."""
+        for record in self._records.marked(Mark.UNREPORTED):
+            if _is_stated(record):
+                self._records.unmark(record.account_id, Mark.UNREPORTED)
+        return self._records.marked(Mark.UNREPORTED)
+
+    def _is_due(self, unreported: Sequence[AccountRecord], now: Span) -> bool:
+        """Whether the first of these accounts has waited long enough."""
+        since = unreported[0].unreported_since if unreported else None
+        return since is not None and since + self._after <= now
 
     def _put_off(self, account_id: AccountId, now: Span) -> None:
         """Try an account later that no message could be composed about. One with a message under way is next."""
@@ -84,19 +100,6 @@ class Reporter:
         if since is not None and since < now and not self._exchanger.is_busy(account_id):
             self._records.unmark(account_id, Mark.UNREPORTED)
             self._records.note_unreported(account_id, self._clock.boot())
-
-    def _due(self, now: Span) -> list[AccountId]:
-        """The accounts to report, once one is due: all that have something to report, since a transaction costs as much as a
-        dozen accounts in it.
-        """
-        first = self._records.first(Mark.UNREPORTED)
-        if first is None or first.unreported_since is None or first.unreported_since + self._after > now:
-            return []
-        unreported = self._records.marked(Mark.UNREPORTED)
-        for record in unreported:
-            if _is_stated(record):
-                self._records.unmark(record.account_id, Mark.UNREPORTED)
-        return [each.account_id for each in unreported if Mark.UNREPORTED in each.marks]
 
 
 def _is_stated(record: AccountRecord) -> bool:
