@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from creditmeter.core.ids import AccountId
-from creditmeter.core.instants import SECOND, Span
+from creditmeter.core.instants import HOUR, MINUTE, SECOND, Span
 from creditmeter.sidecar.account_records import Mark
 from creditmeter.sidecar.reporter import Reporter
 from creditmeter.sidecar.rhythm import REPORTED_AFTER_SECONDS, Rhythm
@@ -79,6 +79,24 @@ async def test_what_was_let_go_before_its_report_needs_none(bench: Bench) -> Non
     assert len(bench.wire.sent) == sent
     assert not bench.sidecar.records.any_marked(Mark.UNREPORTED)
     assert bench.sidecar.records.is_marked(ACCOUNT, Mark.UNSETTLED)
+
+
+async def test_as_much_that_is_held_on_another_lease_is_reported(bench: Bench) -> None:
+    """The central store knows what is held on each: here on one of yesterday and on one of today."""
+    await bench.account(permanent=100)
+    bench.clock.advance(12 * HOUR - MINUTE)
+    yesterdays = await held(bench, "yesterday", 5)
+    bench.clock.advance(2 * MINUTE)
+    await release(bench, "free", await held(bench, "today", 7))
+    await bench.sidecar.settle()
+    todays = await held(bench, "again", 5)
+    await release(bench, "end", yesterdays)
+    assert todays.parts[0].lease_id != yesterdays.parts[0].lease_id
+    reports, sent = reporter(bench), len(bench.wire.sent)
+    bench.clock.advance(DUE)
+    await reports.report()
+    (message,) = [each for messages in bench.wire.sent[sent:] for each in messages]
+    assert [each.held for each in message.leases if each.lease_id == todays.parts[0].lease_id] == [credits(5)]
 
 
 async def test_a_report_whose_answer_was_lost_is_not_taken_for_unsaid(bench: Bench, other: Bench) -> None:

@@ -103,8 +103,11 @@ class Reporter:
 
 
 def _is_stated(record: AccountRecord) -> bool:
-    """Whether as much is held as the last message stated that was answered, because what was held since then was let go."""
+    """Whether as much is held on each lease as the last message stated that was answered, because what was held since then was
+    let go.
+    """
     book = record.book
     if book is None or book.snapshot is None or record.unanswered is not None:
         return False
-    return book.held == book.snapshot.own_held
+    reports = book.snapshot.reports
+    return book.held == book.snapshot.own_held and all(book.held_on(each.lease_id) == each.held for each in reports)

@@ -14,7 +14,7 @@ from creditmeter.core.amounts import Microcredits
 from creditmeter.core.credit.accounts import Account
 from creditmeter.core.credit.charges import Charge, Refund
 from creditmeter.core.credit.leases import Lease, Moment
-from creditmeter.core.credit.messages import BalanceSummary, RefusedCall
+from creditmeter.core.credit.messages import BalanceSummary, LeaseReport, RefusedCall
 from creditmeter.core.credit.requests import Receipt
 from creditmeter.core.credit.reservations import Reservation, ReservationState
 from creditmeter.core.ids import AccountId, ChargeId, LeaseId, RefundId, RequestId, ReservationId
@@ -62,11 +62,19 @@ class Change(Value, frozen=True):
 
 
 class Snapshot(Value, frozen=True):
-    """How the account stood at the central store's last answer, and what of that was this sidecar's own, in microcredits."""
+    """How the account stood at the central store's last answer, and what of that was this sidecar's own, in microcredits.
+
+    `reports` say what was held on each of its leases.
+    """
 
     balance: BalanceSummary
-    own_held: Microcredits
+    reports: tuple[LeaseReport, ...]
     own_unposted: Microcredits
+
+    @property
+    def own_held(self) -> Microcredits:
+        """What was held here on all leases."""
+        return Microcredits(sum(each.held for each in self.reports))
 
 
 class Book:

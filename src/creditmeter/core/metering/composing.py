@@ -84,10 +84,9 @@ def accept(book: Book, message: Message, answer: Answer, trusted_until: Span | N
 
 def snapshot(message: Message, answer: Answer) -> Snapshot:
     """The account as an answer shows it, and what of that the message stated of this sidecar, in microcredits."""
-    held = sum(report.held for report in message.leases)
     waiting = (charge for charge in message.charges if charge.charge_id not in answer.postings)
     unposted = sum(report.unposted for report in message.leases) + sum(part.amount for each in waiting for part in each.parts)
-    return Snapshot(answer.balance, Microcredits(held), Microcredits(unposted))
+    return Snapshot(answer.balance, message.leases, Microcredits(unposted))
 
 
 def fenced_message(book: Book, envelope: Envelope) -> Message:
