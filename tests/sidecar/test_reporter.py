@@ -18,10 +18,10 @@ pytestmark = pytest.mark.both_engines
 DUE = Span(int(REPORTED_AFTER_SECONDS * SECOND))
 
 
-def reporter(bench: Bench) -> Reporter:
-    """The sidecar's, but for its own pace."""
+def reporter(bench: Bench, settle: float = 1.0) -> Reporter:
+    """The sidecar's, but for its own pace. Charges are posted every `settle` seconds."""
     sidecar = bench.sidecar
-    return Reporter(sidecar.records, sidecar._exchanger, sidecar._settler, bench.clock, REPORTED_AFTER_SECONDS)
+    return Reporter(sidecar.records, sidecar._exchanger, sidecar._settler, bench.clock, REPORTED_AFTER_SECONDS, settle)
 
 
 async def known(bench: Bench, other: Bench) -> float:
@@ -79,6 +79,43 @@ async def test_what_was_let_go_before_its_report_needs_none(bench: Bench) -> Non
     assert len(bench.wire.sent) == sent
     assert not bench.sidecar.records.any_marked(Mark.UNREPORTED)
     assert bench.sidecar.records.is_marked(ACCOUNT, Mark.UNSETTLED)
+
+
+async def test_charges_that_settle_late_are_reported(bench: Bench, other: Bench) -> None:
+    """Although nothing is held any more: else others would not know for a minute that the credit is spent."""
+    await bench.account(permanent=100)
+    await bench.sidecar.settle()
+    await commit(bench, "done", await held(bench, "short", 7), 7)
+    reports = reporter(bench, settle=60)
+    bench.clock.advance(DUE)
+    await reports.report()
+    assert await other.remaining() == (0, 0, 93)
+    assert not bench.sidecar.records.any_marked(Mark.UNREPORTED)
+
+
+async def test_what_was_let_go_while_a_message_was_composed_is_reported(
+    bench: Bench, other: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That message says that it is held, and is sent after what is looked at here."""
+    await bench.account(permanent=100)
+    await bench.sidecar.settle()
+    hold = await held(bench, "first", 5)
+    reports, books, durable = reporter(bench), bench.sidecar.books, bench.sidecar.books.durable
+
+    async def let_go_meanwhile(since: int | None = None) -> None:
+        monkeypatch.undo()
+        await release(bench, "free", hold)
+        bench.clock.advance(DUE)
+        reporting = asyncio.create_task(reports.report())
+        await asyncio.sleep(0)
+        reporting.cancel()
+        await durable(since)
+
+    monkeypatch.setattr(books, "durable", let_go_meanwhile)
+    await bench.sidecar._settler.settle([ACCOUNT])
+    assert await known(bench, other) == 5
+    await reports.report()
+    assert await known(bench, other) == 0
 
 
 async def test_as_much_that_is_held_on_another_lease_is_reported(bench: Bench) -> None:

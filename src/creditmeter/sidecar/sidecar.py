@@ -98,7 +98,7 @@ class Sidecar:
         self._lease_keeper = LeaseKeeper(self.records, self.books, self._exchanger, self._planner, rhythm.lease_ttl)
         self._upkeep = Upkeep(self._exchanger, central, clock)
         self._settler = Settler(self.records, self.books, self._exchanger)
-        self._reporter = Reporter(self.records, self._exchanger, self._settler, clock, rhythm.report)
+        self._reporter = Reporter(self.records, self._exchanger, self._settler, clock, rhythm.report, rhythm.settle)
         self.cards = RateCards(own_card.card)
         self.card_keeper = CardKeeper(self.cards, own_card, journal, central, self.books, limits.late_commit_window)
         pricing = Pricing(self.cards)
