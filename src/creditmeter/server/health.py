@@ -90,10 +90,16 @@ class Health:
         """
         if self._ping is None or self._ping.done():
             self._ping = asyncio.create_task(central.ping())
+            self._ping.add_done_callback(_log_fault)  # it may end when nobody waits for it any more
         await asyncio.wait((self._ping,), timeout=_PING_TIMEOUT_SECONDS)
         if not self._ping.done():
             return f"no answer within {_PING_TIMEOUT_SECONDS:g} s"
         error = self._ping.exception()
-        if error is not None and not isinstance(error, CentralUnavailable):
-            _log.error("the central store cannot be looked at", exc_info=error)
         return None if error is None else str(error)
+
+
+def _log_fault(ping: asyncio.Task[None]) -> None:
+    """Log what went wrong in a look at the central store, apart from what says that it does not work."""
+    error = None if ping.cancelled() else ping.exception()
+    if error is not None and not isinstance(error, CentralUnavailable):
+        _log.error("the central store cannot be looked at", exc_info=error)
