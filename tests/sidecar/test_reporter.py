@@ -213,6 +213,18 @@ async def test_an_account_that_is_busy_does_not_have_others_reported_early(bench
     assert [[each.account_id for each in messages] for messages in bench.wire.sent[sent + 1 :]] == [[ACCOUNT]]
 
 
+async def test_an_account_that_is_busy_holds_up_no_report_of_others(bench: Bench) -> None:
+    """The wait for it ends when another account comes due."""
+    await bench.account(permanent=100)
+    await held(bench, "first", 5)
+    bench.clock.advance(DUE)
+    records = bench.sidecar.records
+    records.mark(ACCOUNT, Mark.UNDER_WAY)
+    records.note_unreported(AccountId("other"), Span(bench.clock.boot() - DUE + 1))
+    await asyncio.wait_for(reporter(bench).report(), 10)
+    records.unmark(ACCOUNT, Mark.UNDER_WAY)
+
+
 async def test_a_sidecar_reports_by_itself(bench: Bench, other: Bench) -> None:
     """Although nothing is settled in the background."""
     await bench.account(permanent=100)
