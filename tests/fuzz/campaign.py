@@ -142,22 +142,27 @@ class Campaign:
             pass  # what is wrong with an answer was told; and a request that is none has no next page
 
     async def _compare(self, ways: Ways, connection: Connection, refused: Sequence[Call]) -> None:
-        """Make calls that were refused once more, and see that they change nothing. What is not refused again is left out."""
+        """Make calls that were refused once more, and see that they change nothing. What is not refused again is left out, and
+        the rest compared anew: there are fewer each time.
+        """
         differences: list[str] = []
-        for attempt in range(COMPARISONS):
-            if attempt == COMPARISONS - 1:
+        compared = 0
+        while compared < COMPARISONS:
+            if compared == COMPARISONS - 1:
                 await asyncio.sleep(QUIET_SECONDS)
             before = await snapshot(connection)
             made = await self._make(ways, refused, lambda _call, _answer: None)
             after = await snapshot(connection)
             self.record.repeated += len(made)
             again = [call for call, answer in made if is_refusal(call, answer)]
-            is_comparable = len(again) == len(refused)
-            differences = list(before.differences(after)) if is_comparable else []
-            if is_comparable and not differences:
+            if len(again) < len(refused):
+                refused = again
+                continue
+            compared += 1
+            differences = list(before.differences(after))
+            if not differences:
                 self.record.comparisons += 1
                 return
-            refused = again
         for each in differences:
             numbers = f"{refused[0].number}..{refused[-1].number}"
             self._found(Finding(f"refused calls changed something (calls {numbers}): {each[:2_000]}"))
